@@ -211,6 +211,7 @@ struct tn_module {
   struct tn_map strings; /* metadata key -> value, for reports */
   uint32_t next_id;
   int64_t arena_bytes, arena_low_bound; /* set by the memory plan */
+  int64_t weight_bytes;                 /* of the constants that are placed */
 };
 
 struct tn_module *tn_module_create(tn_ctx *ctx, const char *name, const char *file);
