@@ -1,8 +1,9 @@
 /* Tensor IR: what a model is between the front end and the code generator.
  *
- * A module holds one main graph.  A graph is a list of nodes in execution order; a node applies an op to operand
- * values and defines result values; a value is defined once (SSA) and carries its type and the name that the user
- * gave it.  Control flow ops hold graphs of their own (regions), which may use values of the graphs around them.
+ * A module holds one main graph.  A graph is a list of nodes in execution order; a node applies an op to
+ * operand values and defines result values; a value is defined once (SSA) and carries its type and the name
+ * that the user gave it.  Control flow ops hold graphs of their own (regions), which may use values of the
+ * graphs around them.
  *
  * Invariants, kept by tn_verify(): operands are defined before use in the same graph or in one around it; every
  * value's type is what tn_infer() gives; attributes are within their op's domain.
@@ -38,12 +39,14 @@ const char *tn_dtype_name(enum tn_dtype dtype); /* "f32", "i8", "bool", ... */
 bool tn_dtype_parse(const char *name, enum tn_dtype *out);
 size_t tn_dtype_size(enum tn_dtype dtype); /* bytes */
 bool tn_dtype_is_float(enum tn_dtype dtype);
-bool tn_dtype_is_int(enum tn_dtype dtype); /* bool is not */
+bool tn_dtype_is_int(enum tn_dtype dtype);    /* bool is not */
 bool tn_dtype_is_signed(enum tn_dtype dtype); /* floats are */
 
 /* A dimension: >= 0 is its extent; < 0 names a symbol of the module (see tn_symbol_*). */
 typedef int64_t tn_dim;
-static inline bool tn_dim_static(tn_dim dim) { return dim >= 0; }
+static inline bool tn_dim_static(tn_dim dim) {
+  return dim >= 0;
+}
 
 /* Room for what a quantized tensor means: real = (stored - zero_point[c]) * scale[c], c along `axis`. */
 struct tn_quant {
@@ -102,10 +105,11 @@ enum tn_op_flag {
   TN_PURE = 1 << 0,        /* result depends on operands and attributes alone */
   TN_ELEMENTWISE = 1 << 1, /* out[i] depends on operands at i (numpy broadcasting) */
   TN_COMMUTES = 1 << 2,
-  TN_MOVE = 1 << 3,      /* each result element is a copy of an operand element or of a constant */
-  TN_VIEW = 1 << 4,      /* same bytes in the same order as operand 0 */
-  TN_POINTWISE = 1 << 5, /* has an element definition: out[i] is an expression of i (moves, elementwise, iota) */
-  TN_REDUCE = 1 << 6,    /* a combine over a domain of a pointwise term */
+  TN_MOVE = 1 << 3, /* each result element is a copy of an operand element or of a constant */
+  TN_VIEW = 1 << 4, /* same bytes in the same order as operand 0 */
+  TN_POINTWISE =
+      1 << 5,         /* has an element definition: out[i] is an expression of i (moves, elementwise, iota) */
+  TN_REDUCE = 1 << 6, /* a combine over a domain of a pointwise term */
   TN_COMPOSITE = 1 << 7, /* is decomposed before code generation */
   TN_REGION = 1 << 8     /* holds graphs */
 };
@@ -166,7 +170,9 @@ struct tn_value {
   struct tn_node *def;   /* NULL: a graph input */
   struct tn_graph *home; /* graph that it is an input of or whose node defines it */
   int def_index;
-  TN_VEC(struct tn_use) uses; /* by nodes; graph outputs are not in it, see tn_value_is_output */
+  TN_VEC(struct tn_use) uses;          /* by inserted nodes, one an operand slot; graph outputs are not in it */
+  TN_VEC(struct tn_graph *) output_of; /* graphs that list it as an output, once for each time */
+  bool named; /* by the user (tn_value_rename, graph inputs); tn_replace_value hands such a name on */
   struct tn_storage storage;
   uint32_t id;
 };
@@ -194,9 +200,9 @@ struct tn_graph {
 };
 
 struct tn_symbol {
-  const char *name; /* "batch"; a derived one: an expression, "(batch + 1)" */
+  const char *name;  /* "batch"; a derived one: an expression, "(batch + 1)" */
   int64_t low, high; /* bounds known; high INT64_MAX: none */
-  uint8_t op;        /* 0: a name; '+', '*', '/', '%' (floor), 'M' max, 'm' min over a and b */
+  uint8_t op; /* 0: a name or a negative number; '+', '*', '/', '%' (floor), 'M' max, 'm' min over a and b */
   tn_dim a, b;
 };
 
@@ -207,31 +213,39 @@ struct tn_module {
   const char *file; /* source, for diagnostics */
   struct tn_graph *main;
   TN_VEC(struct tn_symbol) symbols;
-  struct tn_map names;   /* value names taken */
-  struct tn_map strings; /* metadata key -> value, for reports */
+  struct tn_map names;        /* value name -> value; NULL: given up, free to take */
+  struct tn_map suffixes;     /* value name hint -> last number tried */
+  struct tn_map symbol_index; /* symbol key -> number + 1, see symbol.c */
+  struct tn_map strings;      /* metadata key -> value, for reports */
   uint32_t next_id;
   int64_t arena_bytes, arena_low_bound; /* set by the memory plan */
   int64_t weight_bytes;                 /* of the constants that are placed */
 };
 
 struct tn_module *tn_module_create(tn_ctx *ctx, const char *name, const char *file);
+/* A graph with an owner is appended to the owner's regions. */
 struct tn_graph *tn_graph_create(struct tn_module *module, struct tn_node *owner);
-/* A deep copy of the graph's nodes at the end of `into`; inputs are replaced by `args`; outs (count: the source's
- * outputs) receives the values that stand for its outputs. */
+/* A deep copy of the graph's nodes at the end of `into`; inputs are replaced by `args`; outs (count: the
+ * source's outputs) receives the values that stand for its outputs. */
 void tn_graph_inline(const struct tn_graph *source, struct tn_graph *into, struct tn_node *before,
                      struct tn_value *const *args, struct tn_value **outs);
 struct tn_value *tn_graph_input(struct tn_graph *graph, const char *name, struct tn_type type);
-void tn_graph_output(struct tn_graph *graph, struct tn_value *value);
+void tn_graph_output(struct tn_graph *graph, struct tn_value *value); /* appends */
+void tn_graph_set_output(struct tn_graph *graph, size_t index, struct tn_value *value);
 
 /* Dimensions.  All fold when static, and share one symbol for equal expressions. */
 tn_dim tn_symbol_named(struct tn_module *module, const char *name);
-const char *tn_dim_text(struct tn_module *module, tn_dim dim); /* "3", "batch", "(batch + 1)" */
+/* A number as a dim and back.  A negative number (the -1 of a shape being computed) is a symbol of fixed value;
+ * it is never an extent: tn_infer rejects it in a type. */
+tn_dim tn_dim_int(struct tn_module *module, int64_t value);
+bool tn_dim_value(const struct tn_module *module, tn_dim dim, int64_t *out); /* false: truly symbolic */
+const char *tn_dim_text(struct tn_module *module, tn_dim dim);               /* "3", "batch", "(batch + 1)" */
 tn_dim tn_dim_op(struct tn_module *module, char op, tn_dim a, tn_dim b); /* '+', '-', '*', '/', '%', 'M', 'm' */
 
 /* ---- building (build.c) -------------------------------------------------------------------------------- */
 
-/* A cursor: new nodes go before `before`, or at the end of `graph` when it is NULL; they take `name`/`origin` for
- * diagnostics.  Value names are made unique: the hint, then hint.1, hint.2, ... */
+/* A cursor: new nodes go before `before`, or at the end of `graph` when it is NULL; they take `name`/`origin`
+ * for diagnostics.  Value names are made unique: the hint, then hint.1, hint.2, ... */
 struct tn_build {
   struct tn_graph *graph;
   struct tn_node *before;
@@ -243,10 +257,14 @@ struct tn_build {
  * in: operands, NULL for an absent one. */
 struct tn_node *tn_node_make(struct tn_build *b, enum tn_op op, int in_count, struct tn_value *const *in,
                              int out_count);
-/* Infers result types and inserts.  False after a diagnostic when the operands do not fit. */
+/* Infers result types, inserts and enters the operands' uses.  False after a diagnostic when the operands do
+ * not fit. */
 bool tn_finish(struct tn_build *b, struct tn_node *node);
+/* Gives the value the user's name, or name.N when another value has it. */
+void tn_value_rename(struct tn_value *value, const char *name);
 
-union tn_attr *tn_attr_slot(struct tn_node *node, enum tn_attr_id id); /* bug when the op has no such attribute */
+union tn_attr *tn_attr_slot(struct tn_node *node,
+                            enum tn_attr_id id); /* bug when the op has no such attribute */
 void tn_set_int(struct tn_node *node, enum tn_attr_id id, int64_t value);
 void tn_set_float(struct tn_node *node, enum tn_attr_id id, double value);
 void tn_set_ints(struct tn_node *node, enum tn_attr_id id, const int64_t *at, size_t count); /* copied */
@@ -273,7 +291,8 @@ struct tn_value *tn_transpose(struct tn_build *b, struct tn_value *x, const int6
 struct tn_value *tn_expand(struct tn_build *b, struct tn_value *x, int rank, const tn_dim *dims);
 struct tn_value *tn_slice(struct tn_build *b, struct tn_value *x, const int64_t *starts, const int64_t *steps,
                           const int64_t *sizes);
-/* Zero (or `value`, a rank-0 operand, when not NULL) padding. before/after: one per dim, may be negative (crop). */
+/* Zero (or `value`, a rank-0 operand, when not NULL) padding. before/after: one per dim, may be negative
+ * (crop). */
 struct tn_value *tn_pad(struct tn_build *b, struct tn_value *x, const int64_t *before, const int64_t *after,
                         struct tn_value *value);
 struct tn_value *tn_concat(struct tn_build *b, int axis, int count, struct tn_value *const *xs);
@@ -291,7 +310,7 @@ struct tn_build tn_build_at_end(struct tn_graph *graph);
 void tn_node_set_input(struct tn_node *node, int index, struct tn_value *value); /* keeps uses */
 /* All uses of `from`, graph outputs included, become uses of `to`. */
 void tn_replace_value(struct tn_value *from, struct tn_value *to);
-void tn_node_remove(struct tn_node *node); /* its results must have no uses */
+void tn_node_remove(struct tn_node *node);             /* its results must have no uses */
 bool tn_value_is_output(const struct tn_value *value); /* of its home graph (or a graph inside) */
 bool tn_value_unused(const struct tn_value *value);
 /* The constant behind a value, or NULL. */
@@ -317,7 +336,8 @@ bool tn_value_dims(const struct tn_value *value, tn_dim *out, int *count);
 
 /* ---- inference, verification, text --------------------------------------------------------------------- */
 
-/* Sets the node's result types from its operands and attributes.  Reports and returns false when they do not fit. */
+/* Sets the node's result types from its operands and attributes.  Reports and returns false when they do not
+ * fit. */
 bool tn_infer(struct tn_node *node);
 /* One infer function for each shape rule named in ops.def. */
 /* Checks the invariants above; reports each violation as TN_BUG naming `after` (a pass), returns false. */
