@@ -43,7 +43,8 @@ struct tn_allocator {
 /* NULL: the C library's realloc and free.  Returns NULL when even the context does not fit. */
 tn_ctx *tn_ctx_create(const struct tn_allocator *allocator);
 void tn_ctx_destroy(tn_ctx *ctx);
-/* Runs `run(object)` when the context is destroyed, last registered first. */
+/* Runs `run(object)` when the context is destroyed, last registered first; at once when there is no memory to keep
+ * it, before leaving to the guard. */
 void tn_ctx_cleanup(tn_ctx *ctx, void (*run)(void *object), void *object);
 
 /* Runs body(user) and returns what it returned; false when it was left by tn_fail_now or for want of memory.
@@ -127,6 +128,7 @@ struct tn_diag {
 struct tn_where {
   const char *file, *node, *op;
 };
+/* Reporting itself never leaves to the guard; the strings are copied. */
 void tn_report(tn_ctx *ctx, enum tn_severity severity, struct tn_where where, const char *format, ...)
     TN_PRINTF(4, 5);
 void tn_vreport(tn_ctx *ctx, enum tn_severity severity, struct tn_where where, const char *format, va_list args);
@@ -167,9 +169,9 @@ char *tn_hash_hex(tn_arena *arena, struct tn_hash hash); /* 32 digits */
 /* False on overflow. */
 bool tn_mul_i64(int64_t a, int64_t b, int64_t *out);
 bool tn_add_i64(int64_t a, int64_t b, int64_t *out);
-int64_t tn_floor_div(int64_t a, int64_t b); /* b != 0; rounds to minus infinity */
+int64_t tn_floor_div(int64_t a, int64_t b); /* b != 0; rounds to minus infinity; INT64_MIN / -1 is INT64_MAX */
 int64_t tn_floor_mod(int64_t a, int64_t b); /* sign of b */
-int64_t tn_round_up(int64_t a, int64_t multiple);
+int64_t tn_round_up(int64_t a, int64_t multiple); /* multiple > 0; INT64_MAX when it does not fit */
 
 float tn_half_to_float(uint16_t bits);
 uint16_t tn_float_to_half(float value); /* to nearest even, as are the next three */

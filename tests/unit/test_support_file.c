@@ -1,0 +1,146 @@
+/* Reading whole files, writing whole or not at all. */
+#include "support/support.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char folder[] = "/tmp/tenon-file-XXXXXX";
+
+static int make_folder(void **state) {
+  *state = tn_ctx_create(NULL);
+  return mkdtemp(folder) ? 0 : -1;
+}
+static int remove_folder(void **state) {
+  tn_ctx_destroy(*state);
+  return rmdir(folder); /* fails when a test left something behind */
+}
+
+static int count_entries(void) {
+  int count = 0;
+  DIR *dir = opendir(folder);
+  assert_non_null(dir);
+  while (readdir(dir))
+    count++;
+  closedir(dir);
+  return count - 2;
+}
+
+static void write_and_read(void **state) {
+  tn_ctx *ctx = *state;
+  char *path = tn_printf(tn_ctx_arena(ctx), "%s/a", folder);
+  struct tn_bytes bytes;
+  assert_true(tn_file_write(ctx, path, "hello", 5));
+  assert_true(tn_file_map(ctx, path, &bytes));
+  assert_int_equal(bytes.size, 5);
+  assert_memory_equal(bytes.at, "hello", 5);
+  assert_true(tn_file_write(ctx, path, "", 0)); /* replaced, the mapping stays */
+  assert_memory_equal(bytes.at, "hello", 5);
+  assert_true(tn_file_map(ctx, path, &bytes));
+  assert_int_equal(bytes.size, 0);
+  assert_int_equal(count_entries(), 1);
+  struct stat info;
+  mode_t mask = umask(0);
+  umask(mask);
+  assert_int_equal(stat(path, &info), 0);
+  assert_int_equal(info.st_mode & 0777, 0666 & ~mask);
+  unlink(path);
+}
+
+static void links_are_followed(void **state) {
+  tn_ctx *ctx = *state;
+  char *path = tn_printf(tn_ctx_arena(ctx), "%s/a", folder);
+  char *link = tn_printf(tn_ctx_arena(ctx), "%s/l", folder);
+  assert_true(tn_file_write(ctx, path, "1", 1));
+  assert_int_equal(symlink("a", link), 0);
+  assert_true(tn_file_write(ctx, link, "22", 2));
+  struct tn_bytes bytes;
+  assert_true(tn_file_map(ctx, path, &bytes));
+  assert_int_equal(bytes.size, 2);
+  unlink(link);
+  unlink(path);
+}
+
+static void streams(void **state) {
+  tn_ctx *ctx = *state;
+  struct tn_bytes bytes;
+  assert_true(tn_file_map(ctx, "/proc/self/maps", &bytes)); /* says it has 0 bytes */
+  assert_true(bytes.size > 100);
+  struct stat before, after;
+  assert_int_equal(stat("/dev/null", &before), 0);
+  assert_true(tn_file_write(ctx, "/dev/null", "x", 1)); /* written to, not replaced */
+  assert_int_equal(stat("/dev/null", &after), 0);
+  assert_true(S_ISCHR(after.st_mode) && before.st_ino == after.st_ino);
+}
+
+static void expect_error(tn_ctx *ctx, const char *path, const char *text) {
+  size_t count;
+  const struct tn_diag *diags = tn_diags(ctx, &count);
+  assert_true(count > 0);
+  assert_string_equal(diags[count - 1].file, path);
+  assert_non_null(strstr(diags[count - 1].text, text));
+}
+
+static void errors_are_named(void **state) {
+  tn_ctx *ctx = *state;
+  struct tn_bytes bytes;
+  assert_false(tn_file_map(ctx, "/nowhere/x", &bytes));
+  expect_error(ctx, "/nowhere/x", "No such file");
+  assert_false(tn_file_map(ctx, folder, &bytes));
+  expect_error(ctx, folder, "Is a directory");
+  assert_false(tn_file_write(ctx, "/nowhere/x", "", 0));
+  expect_error(ctx, "/nowhere/x", "No such file");
+  assert_false(tn_file_write(ctx, folder, "", 0));
+  expect_error(ctx, folder, "Is a directory");
+  assert_false(tn_file_write(ctx, "/dev/full", "x", 1));
+  expect_error(ctx, "/dev/full", "No space left");
+}
+
+/* A file-size limit makes write() fail half-way, as a full disk does. */
+static void failed_write_leaves_the_old_file(void **state) {
+  tn_ctx *ctx = *state;
+  char *path = tn_printf(tn_ctx_arena(ctx), "%s/a", folder);
+  assert_true(tn_file_write(ctx, path, "old", 3));
+  char *big = tn_alloc(tn_ctx_arena(ctx), 100000);
+  fflush(NULL);
+  pid_t child = fork();
+  if (child == 0) {
+    signal(SIGXFSZ, SIG_IGN);
+    if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){4096, 4096}) != 0)
+      _exit(3);
+    _exit(tn_file_write(ctx, path, big, 100000) ? 1 : 0);
+  }
+  int status = -1;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  struct tn_bytes bytes;
+  assert_true(tn_file_map(ctx, path, &bytes));
+  assert_int_equal(bytes.size, 3);
+  assert_int_equal(count_entries(), 1); /* no temporary left */
+  unlink(path);
+}
+
+static void paths_beside(void **state) {
+  tn_arena *arena = tn_ctx_arena(*state);
+  assert_string_equal(tn_path_beside(arena, "a/b/c.onnx", "w.bin"), "a/b/w.bin");
+  assert_string_equal(tn_path_beside(arena, "c.onnx", "w.bin"), "w.bin");
+  assert_string_equal(tn_path_beside(arena, "/c.onnx", "w.bin"), "/w.bin");
+  assert_string_equal(tn_path_beside(arena, "a/c.onnx", "/x/w.bin"), "/x/w.bin");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(write_and_read), cmocka_unit_test(links_are_followed),
+      cmocka_unit_test(streams),        cmocka_unit_test(errors_are_named),
+      cmocka_unit_test(paths_beside),   cmocka_unit_test(failed_write_leaves_the_old_file),
+  };
+  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
