@@ -70,7 +70,7 @@ void *tn_calloc(tn_arena *arena, size_t count, size_t size);    /* zeroed; an ov
 char *tn_strdup(tn_arena *arena, const char *text);
 char *tn_strndup(tn_arena *arena, const char *text, size_t length);
 char *tn_printf(tn_arena *arena, const char *format, ...) TN_PRINTF(2, 3);
-char *tn_vprintf(tn_arena *arena, const char *format, va_list args);
+char *tn_vprintf(tn_arena *arena, const char *format, va_list args) TN_PRINTF(2, 0);
 
 /* A vector of `type`: struct { type *at; size_t count, cap; }.  Declare with TN_VEC(type) name; zero it; push. */
 #define TN_VEC(type)                                                                                          \
@@ -131,7 +131,8 @@ struct tn_where {
 /* Reporting itself never leaves to the guard; the strings are copied. */
 void tn_report(tn_ctx *ctx, enum tn_severity severity, struct tn_where where, const char *format, ...)
     TN_PRINTF(4, 5);
-void tn_vreport(tn_ctx *ctx, enum tn_severity severity, struct tn_where where, const char *format, va_list args);
+void tn_vreport(tn_ctx *ctx, enum tn_severity severity, struct tn_where where, const char *format, va_list args)
+    TN_PRINTF(4, 0);
 /* Records a TN_BUG and leaves to the guard: for what cannot happen unless Tenon itself is wrong. */
 TN_NORETURN void tn_bug(tn_ctx *ctx, const char *format, ...) TN_PRINTF(2, 3);
 size_t tn_diag_count(const tn_ctx *ctx, enum tn_severity at_least);
