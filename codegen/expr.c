@@ -1,0 +1,679 @@
+/* Expressions of a nest: built hash-consed and simplified.
+ *
+ * Positions (dtype TN_INDEX) are kept as base + sum coef * term with the terms sorted by id, where a term is a
+ * loop variable or an opaque expression (a quotient, a remainder, a minimum, a loaded index).  Quotients and
+ * remainders by constants are resolved with the bounds that every position carries, so that the chains of
+ * linearize and split that reshapes make fall back to plain variables. */
+#include "codegen/nest.h"
+
+#include <stdlib.h>
+
+#define BOUND ((int64_t)1 << 60)
+#define MAX_TERMS 64
+
+static int64_t clamp_bound(int64_t v) {
+  return v > BOUND ? BOUND : v < -BOUND ? -BOUND : v;
+}
+
+static int64_t bound_times(int64_t a, int64_t b) {
+  int64_t v;
+  return tn_mul_i64(a, b, &v) ? clamp_bound(v) : (a < 0) == (b < 0) ? BOUND : -BOUND;
+}
+
+/* ---- hash consing ---------------------------------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t h, uint64_t v) {
+  h ^= v + 0x9E3779B97F4A7C15u + (h << 6) + (h >> 2);
+  return h * 0xFF51AFD7ED558CCDu;
+}
+
+static uint64_t expr_hash(const struct tn_expr *e) {
+  uint64_t h = mix((uint64_t)e->kind * 31 + (uint64_t)e->dtype, 7);
+  switch (e->kind) {
+  case TN_EX_INT:
+    return mix(h, (uint64_t)e->i);
+  case TN_EX_FLOAT: {
+    uint64_t bits;
+    memcpy(&bits, &e->f, sizeof bits);
+    return mix(h, bits);
+  }
+  case TN_EX_VAR:
+    return mix(h, (uint64_t)e->var->id);
+  case TN_EX_AFFINE:
+    h = mix(h, (uint64_t)e->affine.base);
+    for (int i = 0; i < e->affine.count; i++)
+      h = mix(mix(h, (uint64_t)e->affine.coef[i]), (uint64_t)e->affine.term[i]->id);
+    return h;
+  case TN_EX_LOAD:
+    h = mix(mix(h, (uint64_t)(uintptr_t)e->load.buf), (uint64_t)e->load.index->id);
+    return e->load.guard ? mix(h, (uint64_t)e->load.guard->id + 1) : h;
+  case TN_EX_OP:
+    h = mix(mix(h, (uint64_t)e->op.op), (uint64_t)e->op.flags);
+    for (int i = 0; i < e->op.argc; i++)
+      h = mix(h, (uint64_t)e->op.arg[i]->id);
+    return h;
+  }
+  return h;
+}
+
+static bool expr_same(const struct tn_expr *a, const struct tn_expr *b) {
+  if (a->kind != b->kind || a->dtype != b->dtype)
+    return false;
+  switch (a->kind) {
+  case TN_EX_INT:
+    return a->i == b->i;
+  case TN_EX_FLOAT:
+    return memcmp(&a->f, &b->f, sizeof a->f) == 0;
+  case TN_EX_VAR:
+    return a->var == b->var;
+  case TN_EX_AFFINE:
+    if (a->affine.base != b->affine.base || a->affine.count != b->affine.count)
+      return false;
+    for (int i = 0; i < a->affine.count; i++)
+      if (a->affine.coef[i] != b->affine.coef[i] || a->affine.term[i] != b->affine.term[i])
+        return false;
+    return true;
+  case TN_EX_LOAD:
+    return a->load.buf == b->load.buf && a->load.index == b->load.index && a->load.guard == b->load.guard;
+  case TN_EX_OP:
+    if (a->op.op != b->op.op || a->op.argc != b->op.argc || a->op.flags != b->op.flags)
+      return false;
+    for (int i = 0; i < a->op.argc; i++)
+      if (a->op.arg[i] != b->op.arg[i])
+        return false;
+    return true;
+  }
+  return false;
+}
+
+static void table_insert(struct tn_nest *n, struct tn_expr *e) {
+  size_t at = (size_t)expr_hash(e) & (n->table_size - 1);
+  while (n->table[at])
+    at = (at + 1) & (n->table_size - 1);
+  n->table[at] = e;
+}
+
+/* The one expression equal to *probe; copied into the arena when it is new. */
+static struct tn_expr *intern(struct tn_nest *n, const struct tn_expr *probe) {
+  if ((n->table_count + 1) * 2 > n->table_size) {
+    struct tn_expr **old = n->table;
+    size_t old_size = n->table_size;
+    n->table_size = old_size ? old_size * 2 : 256;
+    n->table = TN_NEW_ARRAY(n->arena, struct tn_expr *, n->table_size);
+    for (size_t i = 0; i < old_size; i++)
+      if (old[i])
+        table_insert(n, old[i]);
+  }
+  size_t at = (size_t)expr_hash(probe) & (n->table_size - 1);
+  for (; n->table[at]; at = (at + 1) & (n->table_size - 1))
+    if (expr_same(n->table[at], probe))
+      return n->table[at];
+  struct tn_expr *e = TN_NEW(n->arena, struct tn_expr);
+  *e = *probe;
+  e->id = n->next_id++;
+  if (e->kind == TN_EX_AFFINE) {
+    size_t count = (size_t)probe->affine.count;
+    int64_t *coef = TN_NEW_ARRAY(n->arena, int64_t, count);
+    struct tn_expr **term = TN_NEW_ARRAY(n->arena, struct tn_expr *, count);
+    memcpy(coef, probe->affine.coef, count * sizeof *coef);
+    memcpy(term, probe->affine.term, count * sizeof *term);
+    e->affine.coef = coef;
+    e->affine.term = term;
+  }
+  n->table[at] = e;
+  n->table_count++;
+  return e;
+}
+
+/* ---- leaves ------------------------------------------------------------------------------------------------
+ */
+
+struct tn_nest *tn_nest_create(tn_arena *arena, const char *name) {
+  struct tn_nest *n = TN_NEW(arena, struct tn_nest);
+  n->arena = arena;
+  n->name = name;
+  return n;
+}
+
+static int64_t wrap_int(enum tn_dtype dtype, int64_t v) {
+  switch (dtype) {
+  case TN_I8:
+    return (int8_t)v;
+  case TN_I16:
+    return (int16_t)v;
+  case TN_I32:
+    return (int32_t)v;
+  case TN_U8:
+    return (uint8_t)v;
+  case TN_U16:
+    return (uint16_t)v;
+  case TN_U32:
+    return (uint32_t)v;
+  case TN_BOOL:
+    return v != 0;
+  default:
+    return v;
+  }
+}
+
+struct tn_expr *tn_ex_int(struct tn_nest *n, enum tn_dtype dtype, int64_t value) {
+  value = wrap_int(dtype, value);
+  struct tn_expr e = {.kind = TN_EX_INT, .dtype = dtype, .i = value, .lo = value, .hi = value};
+  return intern(n, &e);
+}
+
+struct tn_expr *tn_ix(struct tn_nest *n, int64_t value) {
+  return tn_ex_int(n, TN_INDEX, value);
+}
+
+struct tn_expr *tn_ex_float(struct tn_nest *n, enum tn_dtype dtype, double value) {
+  struct tn_expr e = {.kind = TN_EX_FLOAT, .dtype = dtype, .f = value};
+  if (dtype == TN_F32)
+    e.f = (double)(float)value;
+  return intern(n, &e);
+}
+
+struct tn_expr *tn_ex_const(struct tn_nest *n, const struct tn_tensor *tensor, int64_t element) {
+  enum tn_dtype dtype = tensor->type.dtype;
+  return tn_dtype_is_float(dtype) ? tn_ex_float(n, dtype, tn_tensor_float(tensor, element))
+                                  : tn_ex_int(n, dtype, tn_tensor_int(tensor, element));
+}
+
+struct tn_expr *tn_ex_var(struct tn_nest *n, struct tn_var *var) {
+  if (var->kind == TN_VAR_LOOP && var->extent == 1)
+    return tn_ix(n, 0);
+  struct tn_expr e = {
+      .kind = TN_EX_VAR, .dtype = var->dtype, .var = var, .uses = (uint64_t)1 << (var->id % 64)};
+  e.lo = var->kind == TN_VAR_LOOP ? 0 : -BOUND;
+  e.hi = var->kind == TN_VAR_LOOP ? (var->extent > 0 ? var->extent - 1 : 0) : BOUND;
+  return intern(n, &e);
+}
+
+struct tn_expr *tn_ex_load(struct tn_nest *n, struct tn_buf *buf, struct tn_expr *index,
+                           struct tn_expr *guard) {
+  if (guard && tn_ex_is_true(guard))
+    guard = NULL;
+  if (guard && tn_ex_is_false(guard))
+    return tn_dtype_is_float(buf->dtype) ? tn_ex_float(n, buf->dtype, 0) : tn_ex_int(n, buf->dtype, 0);
+  struct tn_expr e = {.kind = TN_EX_LOAD, .dtype = buf->dtype, .loads = true};
+  e.load.buf = buf;
+  e.load.index = index;
+  e.load.guard = guard;
+  e.uses = index->uses | (guard ? guard->uses : 0);
+  return intern(n, &e);
+}
+
+/* ---- affine positions --------------------------------------------------------------------------------------
+ */
+
+struct sum {
+  int64_t base;
+  int count;
+  int64_t coef[MAX_TERMS];
+  struct tn_expr *term[MAX_TERMS];
+};
+
+static void sum_add_term(struct tn_nest *n, struct sum *s, struct tn_expr *term, int64_t coef) {
+  int at = 0;
+  while (at < s->count && s->term[at]->id < term->id)
+    at++;
+  if (at < s->count && s->term[at] == term) {
+    s->coef[at] += coef;
+    if (s->coef[at] == 0) {
+      s->count--;
+      memmove(s->coef + at, s->coef + at + 1, (size_t)(s->count - at) * sizeof *s->coef);
+      memmove(s->term + at, s->term + at + 1, (size_t)(s->count - at) * sizeof *s->term);
+    }
+    return;
+  }
+  if (s->count == MAX_TERMS)
+    tn_bug(tn_arena_ctx(n->arena), "nest '%s': a position with more than %d terms", n->name, MAX_TERMS);
+  memmove(s->coef + at + 1, s->coef + at, (size_t)(s->count - at) * sizeof *s->coef);
+  memmove(s->term + at + 1, s->term + at, (size_t)(s->count - at) * sizeof *s->term);
+  s->coef[at] = coef;
+  s->term[at] = term;
+  s->count++;
+}
+
+static void sum_add(struct tn_nest *n, struct sum *s, struct tn_expr *e, int64_t factor) {
+  if (e->kind == TN_EX_INT) {
+    s->base += e->i * factor;
+  } else if (e->kind == TN_EX_AFFINE) {
+    s->base += e->affine.base * factor;
+    for (int i = 0; i < e->affine.count; i++)
+      sum_add_term(n, s, e->affine.term[i], e->affine.coef[i] * factor);
+  } else {
+    sum_add_term(n, s, e, factor);
+  }
+}
+
+static bool is_index_op(const struct tn_expr *e, enum tn_op op) {
+  return e->kind == TN_EX_OP && e->dtype == TN_INDEX && e->op.op == op;
+}
+
+/* c*n*(x / n) + c*(x % n) is c*x. */
+static bool rejoin_quotient(struct tn_nest *n, struct sum *s) {
+  for (int i = 0; i < s->count; i++) {
+    if (!is_index_op(s->term[i], TN_DIV))
+      continue;
+    struct tn_expr *x = s->term[i]->op.arg[0], *by = s->term[i]->op.arg[1];
+    for (int j = 0; j < s->count; j++) {
+      if (!is_index_op(s->term[j], TN_MOD) || s->term[j]->op.arg[0] != x || s->term[j]->op.arg[1] != by ||
+          s->coef[i] != s->coef[j] * by->i)
+        continue;
+      int64_t c = s->coef[j];
+      struct tn_expr *quotient = s->term[i], *rest = s->term[j];
+      sum_add_term(n, s, quotient, -c * by->i);
+      sum_add_term(n, s, rest, -c);
+      sum_add(n, s, x, c);
+      return true;
+    }
+  }
+  return false;
+}
+
+static void sum_bounds(const struct sum *s, int64_t *lo, int64_t *hi) {
+  int64_t low = clamp_bound(s->base), high = low;
+  for (int i = 0; i < s->count; i++) {
+    int64_t a = bound_times(s->coef[i], s->term[i]->lo), b = bound_times(s->coef[i], s->term[i]->hi);
+    low = clamp_bound(low + (a < b ? a : b));
+    high = clamp_bound(high + (a < b ? b : a));
+  }
+  *lo = low;
+  *hi = high;
+}
+
+static struct tn_expr *sum_expr(struct tn_nest *n, struct sum *s) {
+  while (rejoin_quotient(n, s))
+    ;
+  if (s->count == 0)
+    return tn_ix(n, s->base);
+  if (s->count == 1 && s->base == 0 && s->coef[0] == 1)
+    return s->term[0];
+  struct tn_expr e = {.kind = TN_EX_AFFINE, .dtype = TN_INDEX};
+  e.affine.base = s->base;
+  e.affine.count = s->count;
+  e.affine.coef = s->coef;
+  e.affine.term = s->term;
+  for (int i = 0; i < s->count; i++) {
+    e.uses |= s->term[i]->uses;
+    e.loads |= s->term[i]->loads;
+  }
+  sum_bounds(s, &e.lo, &e.hi);
+  return intern(n, &e);
+}
+
+struct tn_expr *tn_ix_add(struct tn_nest *n, struct tn_expr *a, struct tn_expr *b) {
+  struct sum s = {0};
+  sum_add(n, &s, a, 1);
+  sum_add(n, &s, b, 1);
+  return sum_expr(n, &s);
+}
+
+struct tn_expr *tn_ix_sub(struct tn_nest *n, struct tn_expr *a, struct tn_expr *b) {
+  struct sum s = {0};
+  sum_add(n, &s, a, 1);
+  sum_add(n, &s, b, -1);
+  return sum_expr(n, &s);
+}
+
+struct tn_expr *tn_ix_scale(struct tn_nest *n, struct tn_expr *a, int64_t factor) {
+  struct sum s = {0};
+  if (factor != 0)
+    sum_add(n, &s, a, factor);
+  return sum_expr(n, &s);
+}
+
+struct tn_expr *tn_ix_offset(struct tn_nest *n, struct tn_expr *a, int64_t offset) {
+  struct sum s = {0};
+  sum_add(n, &s, a, 1);
+  s.base += offset;
+  return sum_expr(n, &s);
+}
+
+static int64_t gcd(int64_t a, int64_t b) {
+  a = a < 0 ? -a : a;
+  b = b < 0 ? -b : b;
+  while (b) {
+    int64_t t = a % b;
+    a = b;
+    b = t;
+  }
+  return a;
+}
+
+static struct tn_expr *opaque(struct tn_nest *n, enum tn_op op, struct tn_expr *a, int64_t by, int64_t lo,
+                              int64_t hi) {
+  struct tn_expr e = {
+      .kind = TN_EX_OP, .dtype = TN_INDEX, .uses = a->uses, .loads = a->loads, .lo = lo, .hi = hi};
+  e.op.op = op;
+  e.op.argc = 2;
+  e.op.arg[0] = a;
+  e.op.arg[1] = tn_ix(n, by);
+  return intern(n, &e);
+}
+
+/* Splits e into by * whole + rest, moving into `whole` every term that `by` divides. */
+static void split_multiples(struct tn_nest *n, struct tn_expr *e, int64_t by, struct sum *whole,
+                            struct sum *rest) {
+  struct sum all = {0};
+  sum_add(n, &all, e, 1);
+  for (int i = 0; i < all.count; i++) {
+    if (all.coef[i] % by == 0)
+      sum_add_term(n, whole, all.term[i], all.coef[i] / by);
+    else
+      sum_add_term(n, rest, all.term[i], all.coef[i]);
+  }
+  whole->base = tn_floor_div(all.base, by);
+  rest->base = tn_floor_mod(all.base, by);
+}
+
+struct tn_expr *tn_ix_div(struct tn_nest *n, struct tn_expr *a, int64_t by) {
+  if (by == 1)
+    return a;
+  struct sum whole = {0}, rest = {0};
+  split_multiples(n, a, by, &whole, &rest);
+  int64_t lo, hi;
+  sum_bounds(&rest, &lo, &hi);
+  if (tn_floor_div(lo, by) == tn_floor_div(hi, by)) {
+    whole.base += tn_floor_div(lo, by);
+    return sum_expr(n, &whole);
+  }
+  /* floor((g*x + b) / (g*m)) = floor((x + floor(b/g)) / m) */
+  int64_t g = by;
+  for (int i = 0; i < rest.count; i++)
+    g = gcd(g, rest.coef[i]);
+  if (g > 1) {
+    for (int i = 0; i < rest.count; i++)
+      rest.coef[i] /= g;
+    rest.base = tn_floor_div(rest.base, g);
+    sum_add(n, &whole, tn_ix_div(n, sum_expr(n, &rest), by / g), 1);
+    return sum_expr(n, &whole);
+  }
+  struct tn_expr *x = sum_expr(n, &rest);
+  if (is_index_op(x, TN_DIV) && x->op.arg[1]->i <= BOUND / by) {
+    sum_add(n, &whole, tn_ix_div(n, x->op.arg[0], x->op.arg[1]->i * by), 1);
+    return sum_expr(n, &whole);
+  }
+  sum_add(n, &whole, opaque(n, TN_DIV, x, by, tn_floor_div(x->lo, by), tn_floor_div(x->hi, by)), 1);
+  return sum_expr(n, &whole);
+}
+
+struct tn_expr *tn_ix_mod(struct tn_nest *n, struct tn_expr *a, int64_t by) {
+  if (by == 1)
+    return tn_ix(n, 0);
+  struct sum whole = {0}, rest = {0};
+  split_multiples(n, a, by, &whole, &rest);
+  int64_t lo, hi;
+  sum_bounds(&rest, &lo, &hi);
+  int64_t q = tn_floor_div(lo, by);
+  if (q == tn_floor_div(hi, by)) {
+    rest.base -= q * by;
+    return sum_expr(n, &rest);
+  }
+  int64_t g = by;
+  for (int i = 0; i < rest.count; i++)
+    g = gcd(g, rest.coef[i]);
+  if (g > 1) { /* (g*x + b) mod (g*m) = g * ((x + b/g) mod m) + b mod g */
+    for (int i = 0; i < rest.count; i++)
+      rest.coef[i] /= g;
+    int64_t left = tn_floor_mod(rest.base, g);
+    rest.base = tn_floor_div(rest.base, g);
+    return tn_ix_offset(n, tn_ix_scale(n, tn_ix_mod(n, sum_expr(n, &rest), by / g), g), left);
+  }
+  return opaque(n, TN_MOD, sum_expr(n, &rest), by, 0, by - 1);
+}
+
+/* ---- operators ---------------------------------------------------------------------------------------------
+ */
+
+bool tn_ex_is_int(const struct tn_expr *e, int64_t *value) {
+  if (e->kind != TN_EX_INT)
+    return false;
+  *value = e->i;
+  return true;
+}
+
+bool tn_ex_is_true(const struct tn_expr *e) {
+  return e->kind == TN_EX_INT && e->dtype == TN_BOOL && e->i == 1;
+}
+bool tn_ex_is_false(const struct tn_expr *e) {
+  return e->kind == TN_EX_INT && e->dtype == TN_BOOL && e->i == 0;
+}
+
+static bool is_compare(enum tn_op op) {
+  return op == TN_EQ || op == TN_NE || op == TN_LT || op == TN_LE || op == TN_GT || op == TN_GE;
+}
+
+/* What the bounds of two positions say about their comparison: 1, 0, or -1 for nothing. */
+static int compare_bounds(enum tn_op op, int64_t lo, int64_t hi) { /* of a - b */
+  switch (op) {
+  case TN_LT:
+    return hi < 0 ? 1 : lo >= 0 ? 0 : -1;
+  case TN_LE:
+    return hi <= 0 ? 1 : lo > 0 ? 0 : -1;
+  case TN_GT:
+    return lo > 0 ? 1 : hi <= 0 ? 0 : -1;
+  case TN_GE:
+    return lo >= 0 ? 1 : hi < 0 ? 0 : -1;
+  case TN_EQ:
+    return lo == 0 && hi == 0 ? 1 : lo > 0 || hi < 0 ? 0 : -1;
+  case TN_NE:
+    return lo == 0 && hi == 0 ? 0 : lo > 0 || hi < 0 ? 1 : -1;
+  default:
+    return -1;
+  }
+}
+
+/* A simpler expression with the same value, or NULL. */
+static struct tn_expr *simplify_op(struct tn_nest *n, enum tn_op op, enum tn_dtype dtype,
+                                   struct tn_expr *const *arg) {
+  struct tn_expr *a = arg[0], *b = arg[1];
+  switch (op) {
+  case TN_AND:
+    if (dtype != TN_BOOL)
+      return NULL;
+    return tn_ex_is_true(a) || a == b ? b
+           : tn_ex_is_true(b)         ? a
+           : tn_ex_is_false(a)        ? a
+           : tn_ex_is_false(b)        ? b
+                                      : NULL;
+  case TN_OR:
+    if (dtype != TN_BOOL)
+      return NULL;
+    return tn_ex_is_false(a) || a == b ? b
+           : tn_ex_is_false(b)         ? a
+           : tn_ex_is_true(a)          ? a
+           : tn_ex_is_true(b)          ? b
+                                       : NULL;
+  case TN_SELECT:
+    return tn_ex_is_true(a) || b == arg[2] ? b : tn_ex_is_false(a) ? arg[2] : NULL;
+  case TN_CAST:
+    if (a->dtype == dtype)
+      return a;
+    if (a->kind == TN_EX_INT && dtype != TN_BOOL && !tn_dtype_is_float(dtype) && a->dtype != TN_U64)
+      return tn_ex_int(n, dtype, a->i);
+    if (a->kind == TN_EX_INT && (dtype == TN_F32 || dtype == TN_F64) && a->dtype != TN_U64)
+      return tn_ex_float(n, dtype, dtype == TN_F32 ? (double)(float)a->i : (double)a->i);
+    return NULL;
+  case TN_MIN:
+    if (dtype != TN_INDEX)
+      return NULL;
+    return a->hi <= b->lo || a == b ? a : b->hi <= a->lo ? b : NULL;
+  case TN_MAX:
+    if (dtype != TN_INDEX)
+      return NULL;
+    return a->lo >= b->hi || a == b ? a : b->lo >= a->hi ? b : NULL;
+  default:
+    if (is_compare(op) && a->dtype == TN_INDEX) {
+      struct tn_expr *d = tn_ix_sub(n, a, b);
+      int known = compare_bounds(op, d->lo, d->hi);
+      return known < 0 ? NULL : tn_ex_int(n, TN_BOOL, known);
+    }
+    return NULL;
+  }
+}
+
+struct tn_expr *tn_ex_op(struct tn_nest *n, enum tn_op op, enum tn_dtype dtype, int argc,
+                         struct tn_expr *const *arg, int flags) {
+  if (dtype == TN_INDEX && op != TN_CAST && arg[0]->dtype == TN_INDEX) {
+    int64_t v;
+    if (op == TN_ADD)
+      return tn_ix_add(n, arg[0], arg[1]);
+    if (op == TN_SUB)
+      return tn_ix_sub(n, arg[0], arg[1]);
+    if (op == TN_NEG)
+      return tn_ix_scale(n, arg[0], -1);
+    if (op == TN_MUL && tn_ex_is_int(arg[1], &v))
+      return tn_ix_scale(n, arg[0], v);
+    if (op == TN_MUL && tn_ex_is_int(arg[0], &v))
+      return tn_ix_scale(n, arg[1], v);
+    if (op == TN_DIV && tn_ex_is_int(arg[1], &v) && v > 0)
+      return tn_ix_div(n, arg[0], v);
+    if (op == TN_MOD && tn_ex_is_int(arg[1], &v) && v > 0)
+      return tn_ix_mod(n, arg[0], v);
+  }
+  struct tn_expr *args[3] = {arg[0], argc > 1 ? arg[1] : NULL, argc > 2 ? arg[2] : NULL};
+  struct tn_expr *simple = simplify_op(n, op, dtype, args);
+  if (simple)
+    return simple;
+  struct tn_expr e = {.kind = TN_EX_OP, .dtype = dtype};
+  e.op.op = op;
+  e.op.argc = argc;
+  e.op.flags = flags;
+  for (int i = 0; i < argc; i++) {
+    e.op.arg[i] = arg[i];
+    e.uses |= arg[i]->uses;
+    e.loads |= arg[i]->loads;
+  }
+  if (dtype == TN_INDEX) {
+    e.lo = -BOUND;
+    e.hi = BOUND;
+    if (op == TN_MIN || op == TN_MAX) {
+      bool min = op == TN_MIN;
+      e.lo = (args[0]->lo < args[1]->lo) == min ? args[0]->lo : args[1]->lo;
+      e.hi = (args[0]->hi < args[1]->hi) == min ? args[0]->hi : args[1]->hi;
+    } else if (op == TN_SELECT) {
+      e.lo = args[1]->lo < args[2]->lo ? args[1]->lo : args[2]->lo;
+      e.hi = args[1]->hi > args[2]->hi ? args[1]->hi : args[2]->hi;
+    } else if (op == TN_CAST && args[0]->dtype != TN_I64 && args[0]->dtype != TN_U64 &&
+               args[0]->dtype != TN_U32) {
+      e.lo = tn_dtype_is_signed(args[0]->dtype) ? INT32_MIN : 0;
+      e.hi = INT32_MAX;
+    }
+  }
+  return intern(n, &e);
+}
+
+struct tn_expr *tn_ex_unary(struct tn_nest *n, enum tn_op op, struct tn_expr *a) {
+  bool predicate = op == TN_ISNAN || op == TN_ISINF;
+  return tn_ex_op(n, op, predicate ? TN_BOOL : a->dtype, 1, &a, op == TN_ISINF ? 3 : 0);
+}
+
+struct tn_expr *tn_ex_binary(struct tn_nest *n, enum tn_op op, struct tn_expr *a, struct tn_expr *b) {
+  struct tn_expr *arg[2] = {a, b};
+  return tn_ex_op(n, op, is_compare(op) ? TN_BOOL : a->dtype, 2, arg, 0);
+}
+
+struct tn_expr *tn_ex_select(struct tn_nest *n, struct tn_expr *cond, struct tn_expr *a, struct tn_expr *b) {
+  struct tn_expr *arg[3] = {cond, a, b};
+  return tn_ex_op(n, TN_SELECT, a->dtype, 3, arg, 0);
+}
+
+struct tn_expr *tn_ex_cast(struct tn_nest *n, struct tn_expr *a, enum tn_dtype to) {
+  return tn_ex_op(n, TN_CAST, to, 1, &a, 0);
+}
+
+struct tn_expr *tn_ex_and(struct tn_nest *n, struct tn_expr *a, struct tn_expr *b) {
+  return !a ? b : !b ? a : tn_ex_binary(n, TN_AND, a, b);
+}
+
+/* ---- questions and rewriting -------------------------------------------------------------------------------
+ */
+
+bool tn_ex_uses(const struct tn_expr *e, const struct tn_var *var) {
+  return (e->uses >> (var->id % 64)) & 1;
+}
+
+bool tn_ex_stride(const struct tn_expr *e, const struct tn_var *var, int64_t *stride) {
+  *stride = 0;
+  if (!tn_ex_uses(e, var))
+    return true;
+  if (e->kind == TN_EX_VAR) {
+    *stride = e->var == var;
+    return true;
+  }
+  if (e->kind != TN_EX_AFFINE)
+    return false;
+  int64_t total = 0;
+  for (int i = 0; i < e->affine.count; i++) {
+    int64_t one;
+    if (!tn_ex_stride(e->affine.term[i], var, &one))
+      return false;
+    total += one * e->affine.coef[i];
+  }
+  *stride = total;
+  return true;
+}
+
+struct replacement {
+  struct tn_nest *n;
+  int count;
+  struct tn_var *const *vars;
+  struct tn_expr *const *values;
+  uint64_t mask;
+  struct tn_expr **memo; /* by expression id */
+  int memo_size;
+};
+
+static struct tn_expr *replace(struct replacement *r, struct tn_expr *e) {
+  if (!(e->uses & r->mask))
+    return e;
+  bool keep = e->id < r->memo_size;
+  if (keep && r->memo[e->id])
+    return r->memo[e->id];
+  struct tn_expr *out = e;
+  switch (e->kind) {
+  case TN_EX_INT:
+  case TN_EX_FLOAT:
+    break;
+  case TN_EX_VAR:
+    for (int i = 0; i < r->count; i++)
+      if (e->var == r->vars[i])
+        out = r->values[i];
+    break;
+  case TN_EX_AFFINE: {
+    struct sum s = {.base = e->affine.base};
+    for (int i = 0; i < e->affine.count; i++)
+      sum_add(r->n, &s, replace(r, e->affine.term[i]), e->affine.coef[i]);
+    out = sum_expr(r->n, &s);
+    break;
+  }
+  case TN_EX_LOAD:
+    out = tn_ex_load(r->n, e->load.buf, replace(r, e->load.index),
+                     e->load.guard ? replace(r, e->load.guard) : NULL);
+    break;
+  case TN_EX_OP: {
+    struct tn_expr *arg[3] = {0};
+    for (int i = 0; i < e->op.argc; i++)
+      arg[i] = replace(r, e->op.arg[i]);
+    out = tn_ex_op(r->n, e->op.op, e->dtype, e->op.argc, arg, e->op.flags);
+    break;
+  }
+  }
+  if (keep)
+    r->memo[e->id] = out;
+  return out;
+}
+
+/* A whole statement list is replaced with one memo: see tn_st_replace. */
+struct tn_expr *tn_ex_replace(struct tn_nest *n, struct tn_expr *e, int count, struct tn_var *const *vars,
+                              struct tn_expr *const *values) {
+  struct replacement r = {.n = n, .count = count, .vars = vars, .values = values, .memo_size = n->next_id};
+  for (int i = 0; i < count; i++)
+    r.mask |= (uint64_t)1 << (vars[i]->id % 64);
+  if (!(e->uses & r.mask))
+    return e;
+  r.memo = TN_NEW_ARRAY(n->arena, struct tn_expr *, r.memo_size);
+  return replace(&r, e);
+}
