@@ -100,6 +100,10 @@ bool tn_pass_each(struct tn_pass *pass, struct tn_graph *graph,
                   bool (*body)(struct tn_pass *pass, struct tn_node *node));
 
 /* Facts about values that several passes ask for. */
+/* The node that defines the value when it has this op, else NULL. */
+static inline struct tn_node *tn_def_of(const struct tn_value *value, enum tn_op op) {
+  return value && value->def && value->def->op == op ? value->def : NULL;
+}
 bool tn_value_single_use(
     const struct tn_value *value); /* exactly one node uses it, once, and no graph returns it */
 /* Constant, or computed from constants alone by pure nodes. */
@@ -107,6 +111,14 @@ bool tn_value_constant_expr(const struct tn_value *value);
 /* A constant whose elements are all equal (seen through reshape and expand); *out is that element, as
  * tn_tensor_float gives it.  False for integers beyond 2^53. */
 bool tn_value_uniform(const struct tn_value *value, double *out);
+
+/* x, expanded when its shape is not yet the type's; NULL when dtype or quantization differ. */
+struct tn_value *tn_fit(struct tn_build *b, struct tn_value *x, const struct tn_type *type);
+/* A constant of an integer or bool type, all elements `value`. */
+struct tn_value *tn_filled(struct tn_build *b, const struct tn_type *type, int64_t value);
+
+/* A pad with a constant fill known at compile time. */
+bool tn_pad_fills_with(const struct tn_node *pad, double *out);
 
 /* ---- simplify: rules by theme -------------------------------------------------------------------------- */
 
@@ -116,6 +128,7 @@ typedef struct tn_value *(*tn_rule)(struct tn_pass *pass, struct tn_build *b, st
 struct tn_value *tn_simplify_arith(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);
 struct tn_value *tn_simplify_logic(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);
 struct tn_value *tn_simplify_cast(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);
+struct tn_value *tn_simplify_broadcast(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);
 struct tn_value *tn_simplify_move(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);
 struct tn_value *tn_simplify_index(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);
 struct tn_value *tn_simplify_reduce(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);

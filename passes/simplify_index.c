@@ -1,0 +1,120 @@
+/* Simplify: slices, and gathers with constant indices. */
+#include "passes/passes.h"
+
+/* ---- slice --------------------------------------------------------------------------------------------- */
+
+struct slice {
+  int rank;
+  int64_t start[TN_MAX_RANK], step[TN_MAX_RANK], size[TN_MAX_RANK];
+};
+
+static struct slice read_slice(const struct tn_node *node) {
+  struct tn_ints starts = tn_get_ints(node, TN_SLICE_starts), steps = tn_get_ints(node, TN_SLICE_steps);
+  struct tn_ints sizes = tn_get_ints(node, TN_SLICE_sizes);
+  struct slice s = {.rank = (int)starts.count};
+  for (int d = 0; d < s.rank; d++) {
+    s.start[d] = starts.at[d];
+    s.size[d] = sizes.at[d];
+    s.step[d] = s.size[d] == 1 ? 1 : steps.at[d]; /* one element has no step */
+  }
+  return s;
+}
+
+static bool is_whole(const struct slice *s, const struct tn_type *x) {
+  for (int d = 0; d < s->rank; d++)
+    if (s->start[d] != 0 || s->size[d] != x->dim[d] || s->step[d] != 1)
+      return false;
+  return true;
+}
+
+static bool steps_differ(const struct slice *s, const struct tn_node *node) {
+  struct tn_ints steps = tn_get_ints(node, TN_SLICE_steps);
+  for (int d = 0; d < s->rank; d++)
+    if (s->step[d] != steps.at[d])
+      return true;
+  return false;
+}
+
+/* The part of a concat that lies within one operand. */
+static struct tn_value *slice_of_concat(struct tn_build *b, const struct slice *s,
+                                        const struct tn_node *concat) {
+  int axis = (int)tn_get_int(concat, TN_CONCAT_axis);
+  int64_t first = s->start[axis], last = first + s->step[axis] * (s->size[axis] - 1), offset = 0;
+  if (s->size[axis] < 1)
+    return NULL;
+  for (int i = 0; i < concat->in_count; i++) {
+    struct tn_value *x = concat->in[i];
+    int64_t extent = x->type.dim[axis];
+    if (!tn_dim_static(extent))
+      return NULL;
+    if (first >= offset && first < offset + extent && last >= offset && last < offset + extent) {
+      struct slice inner = *s;
+      inner.start[axis] -= offset;
+      return is_whole(&inner, &x->type) ? x : tn_slice(b, x, inner.start, inner.step, inner.size);
+    }
+    offset += extent;
+  }
+  return NULL;
+}
+
+static struct tn_value *simplify_slice(struct tn_build *b, struct tn_node *node) {
+  struct tn_value *x = node->in[0];
+  struct slice s = read_slice(node);
+  if (is_whole(&s, &x->type))
+    return x;
+  struct tn_node *inner = tn_def_of(x, TN_SLICE);
+  if (inner) {
+    struct slice first = read_slice(inner);
+    for (int d = 0; d < s.rank; d++) {
+      s.start[d] = first.start[d] + s.start[d] * first.step[d];
+      s.step[d] *= first.step[d];
+    }
+    return tn_slice(b, inner->in[0], s.start, s.step, s.size);
+  }
+  inner = tn_def_of(x, TN_CONCAT);
+  struct tn_value *part = inner ? slice_of_concat(b, &s, inner) : NULL;
+  if (part)
+    return part;
+  return steps_differ(&s, node) ? tn_slice(b, x, s.start, s.step, s.size) : NULL;
+}
+
+/* ---- gather -------------------------------------------------------------------------------------------- */
+
+/* Constant indices that go up or down in equal steps: a slice and a reshape. */
+static struct tn_value *simplify_gather(struct tn_pass *pass, struct tn_build *b, struct tn_node *node) {
+  struct tn_value *x = node->in[0];
+  const struct tn_type *type = &node->out[0]->type;
+  int axis = (int)tn_get_int(node, TN_GATHER_axis);
+  struct tn_ints at;
+  if (!tn_type_static(&x->type) || !tn_value_tensor(node->in[1]) ||
+      !tn_value_ints(node->in[1], pass->scratch, &at) || at.count == 0)
+    return NULL;
+  int64_t extent = x->type.dim[axis], start = 0, step = 1, last = 0;
+  for (size_t i = 0; i < at.count; i++) {
+    int64_t index = at.at[i] < 0 ? at.at[i] + extent : at.at[i];
+    index = index >= extent ? extent - 1 : index < 0 ? 0 : index; /* as the op says */
+    if (i == 0)
+      start = index;
+    else if (i == 1)
+      step = index - start;
+    if (i > 0 && (index - last != step || step == 0))
+      return NULL;
+    last = index;
+  }
+  int64_t starts[TN_MAX_RANK], steps[TN_MAX_RANK], sizes[TN_MAX_RANK];
+  for (int d = 0; d < x->type.rank; d++) {
+    starts[d] = d == axis ? start : 0;
+    steps[d] = d == axis ? step : 1;
+    sizes[d] = d == axis ? (int64_t)at.count : x->type.dim[d];
+  }
+  struct tn_value *part = extent > 0 ? tn_slice(b, x, starts, steps, sizes) : NULL;
+  if (!part || tn_shape_equal(&part->type, type))
+    return part;
+  return tn_reshape(b, part, type->rank, type->dim);
+}
+
+struct tn_value *tn_simplify_index(struct tn_pass *pass, struct tn_build *b, struct tn_node *node) {
+  if ((node->op != TN_SLICE && node->op != TN_GATHER) || node->out[0]->type.quant || node->in[0]->type.quant)
+    return NULL;
+  return node->op == TN_SLICE ? simplify_slice(b, node) : simplify_gather(pass, b, node);
+}
