@@ -1,0 +1,133 @@
+/* Ops that index with values: gather*, scatter*.
+ *
+ * Indices count from the end when negative.  What is still out of range: gather clamps it to the dim, scatter
+ * leaves the update out.  (ONNX calls both an error; a kernel has none to raise, and must not leave its
+ * buffers.) */
+#include "codegen/define.h"
+
+/* A position inside of 0 .. extent-1, extent > 0. */
+static struct tn_expr *clamped(struct tn_nest *n, struct tn_expr *index, int64_t extent) {
+  struct tn_expr *pos = tn_define_index(n, index, extent);
+  return tn_ex_binary(n, TN_MIN, tn_ex_binary(n, TN_MAX, pos, tn_ix(n, 0)), tn_ix(n, extent - 1));
+}
+
+/* Nothing can be read from an empty operand: what is asked of it is zero. */
+static bool is_empty(const struct tn_type *type) {
+  int64_t count;
+  return tn_type_count(type, &count) && count == 0;
+}
+
+static struct tn_expr *gather(struct tn_lower *l, const struct tn_node *node, int result,
+                              struct tn_expr *const *idx) {
+  const struct tn_type *x = &node->in[0]->type, *indices = &node->in[1]->type;
+  if (is_empty(x))
+    return tn_define_zero(l->nest, node->out[result]->type.dtype);
+  int axis = tn_define_axis(node, TN_GATHER_axis, x->rank);
+  struct tn_expr *at[TN_MAX_RANK];
+  for (int d = 0; d < x->rank; d++)
+    at[d] = d < axis ? idx[d] : d > axis ? idx[d + indices->rank - 1] : NULL;
+  at[axis] = clamped(l->nest, tn_element(l, node->in[1], idx + axis), x->dim[axis]);
+  return tn_element(l, node->in[0], at);
+}
+const struct tn_definition tn_define_gather = {.element = gather};
+
+static struct tn_expr *gather_elements(struct tn_lower *l, const struct tn_node *node, int result,
+                                       struct tn_expr *const *idx) {
+  const struct tn_type *x = &node->in[0]->type;
+  if (is_empty(x))
+    return tn_define_zero(l->nest, node->out[result]->type.dtype);
+  int axis = tn_define_axis(node, TN_GATHER_ELEMENTS_axis, x->rank);
+  struct tn_expr *at[TN_MAX_RANK];
+  memcpy(at, idx, (size_t)x->rank * sizeof *at);
+  at[axis] = clamped(l->nest, tn_element(l, node->in[1], idx), x->dim[axis]);
+  return tn_element(l, node->in[0], at);
+}
+const struct tn_definition tn_define_gather_elements = {.element = gather_elements};
+
+/* x[b..., d...], indices[b..., q..., r] -> out[b..., q..., rest of d after r]. */
+static struct tn_expr *gather_nd(struct tn_lower *l, const struct tn_node *node, int result,
+                                 struct tn_expr *const *idx) {
+  const struct tn_type *x = &node->in[0]->type, *indices = &node->in[1]->type;
+  if (is_empty(x))
+    return tn_define_zero(l->nest, node->out[result]->type.dtype);
+  int batch = (int)tn_get_int(node, TN_GATHER_ND_batch_dims);
+  int lead = indices->rank - 1, taken = (int)indices->dim[lead];
+  struct tn_expr *at[TN_MAX_RANK], *from[TN_MAX_RANK];
+  memcpy(from, idx, (size_t)lead * sizeof *from);
+  for (int d = 0; d < x->rank; d++) {
+    if (d < batch) {
+      at[d] = idx[d];
+    } else if (d < batch + taken) {
+      from[lead] = tn_ix(l->nest, d - batch);
+      at[d] = clamped(l->nest, tn_element(l, node->in[1], from), x->dim[d]);
+    } else {
+      at[d] = idx[lead + d - batch - taken];
+    }
+  }
+  return tn_element(l, node->in[0], at);
+}
+const struct tn_definition tn_define_gather_nd = {.element = gather_nd};
+
+/* ---- scatter
+ * ------------------------------------------------------------------------------------------------- */
+
+static void copy_data(struct tn_lower *l, const struct tn_node *node, struct tn_cursor *c) {
+  struct tn_expr *idx[TN_MAX_RANK];
+  struct tn_cursor body, *at = tn_define_loops(c, &node->out[0]->type, -1, TN_LOOP_PARALLEL, idx, &body);
+  tn_result(l, at, node->out[0], idx, tn_element(l, node->in[0], idx), NULL);
+}
+
+/* One update: out[at] = out[at] reduced with the update's element, where guard holds.  Updates run one after
+ * the other, so that those of one place are combined in order (or the last one stays). */
+static void update(struct tn_lower *l, const struct tn_node *node, struct tn_cursor *c,
+                   struct tn_expr *const *at, struct tn_expr *element, struct tn_expr *guard,
+                   int64_t reduction) {
+  static const enum tn_op combine[] = {TN_OP_COUNT, TN_ADD, TN_MUL, TN_MAX, TN_MIN};
+  struct tn_nest *n = l->nest;
+  struct tn_buf *out = tn_result_buf(l, node->out[0]);
+  struct tn_expr *where = tn_linear(n, &node->out[0]->type, at);
+  if (reduction != 0) {
+    enum tn_op op = combine[reduction];
+    if (out->dtype == TN_BOOL) /* add: or; mul: and */
+      op = op == TN_ADD || op == TN_MAX ? TN_OR : TN_AND;
+    element = tn_ex_binary(n, op, tn_ex_load(n, out, where, guard), element);
+  }
+  tn_st_store(c, out, where, element, guard);
+}
+
+static void scatter_elements(struct tn_lower *l, const struct tn_node *node, struct tn_cursor *c) {
+  struct tn_nest *n = l->nest;
+  const struct tn_type *x = &node->out[0]->type;
+  int axis = tn_define_axis(node, TN_SCATTER_ELEMENTS_axis, x->rank);
+  copy_data(l, node, c);
+  struct tn_expr *idx[TN_MAX_RANK], *at[TN_MAX_RANK];
+  struct tn_cursor body, *in = tn_define_loops(c, &node->in[2]->type, -1, TN_LOOP_SERIAL, idx, &body);
+  memcpy(at, idx, (size_t)x->rank * sizeof *at);
+  at[axis] = tn_define_index(n, tn_element(l, node->in[1], idx), x->dim[axis]);
+  struct tn_expr *guard = tn_define_inside(n, at[axis], x->dim[axis]);
+  update(l, node, in, at, tn_element(l, node->in[2], idx), guard,
+         tn_get_int(node, TN_SCATTER_ELEMENTS_reduction));
+}
+const struct tn_definition tn_define_scatter_elements = {.nest = scatter_elements};
+
+/* out[d...], indices[q..., r], updates[q..., rest of d after r]. */
+static void scatter_nd(struct tn_lower *l, const struct tn_node *node, struct tn_cursor *c) {
+  struct tn_nest *n = l->nest;
+  const struct tn_type *x = &node->out[0]->type, *indices = &node->in[1]->type;
+  int lead = indices->rank - 1, taken = (int)indices->dim[lead];
+  copy_data(l, node, c);
+  struct tn_expr *idx[TN_MAX_RANK], *at[TN_MAX_RANK], *from[TN_MAX_RANK], *guard = NULL;
+  struct tn_cursor body, *in = tn_define_loops(c, &node->in[2]->type, -1, TN_LOOP_SERIAL, idx, &body);
+  memcpy(from, idx, (size_t)lead * sizeof *from);
+  for (int d = 0; d < x->rank; d++) {
+    if (d >= taken) {
+      at[d] = idx[lead + d - taken];
+      continue;
+    }
+    from[lead] = tn_ix(n, d);
+    at[d] = tn_define_index(n, tn_element(l, node->in[1], from), x->dim[d]);
+    guard = tn_ex_and(n, guard, tn_define_inside(n, at[d], x->dim[d]));
+  }
+  update(l, node, in, at, tn_element(l, node->in[2], idx), guard, tn_get_int(node, TN_SCATTER_ND_reduction));
+}
+const struct tn_definition tn_define_scatter_nd = {.nest = scatter_nd};
