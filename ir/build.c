@@ -54,7 +54,8 @@ static void take_name(struct tn_module *module, struct tn_value *value, const ch
   tn_map_set(&module->names, name, value);
 }
 
-static struct tn_value *value_make(struct tn_graph *home, struct tn_node *def, int def_index, const char *hint) {
+static struct tn_value *value_make(struct tn_graph *home, struct tn_node *def, int def_index,
+                                   const char *hint) {
   struct tn_module *module = home->module;
   struct tn_value *value = TN_NEW(module->arena, struct tn_value);
   value->def = def;
@@ -186,9 +187,13 @@ enum {
   ANY = WHOLE | 1u << TN_ATTR_FLOAT | 1u << TN_ATTR_INTS | 1u << TN_ATTR_TENSOR
 };
 
-union tn_attr *tn_attr_slot(struct tn_node *node, enum tn_attr_id id) { return slot_of(node, id, ANY); }
+union tn_attr *tn_attr_slot(struct tn_node *node, enum tn_attr_id id) {
+  return slot_of(node, id, ANY);
+}
 
-void tn_set_int(struct tn_node *node, enum tn_attr_id id, int64_t value) { slot_of(node, id, WHOLE)->i = value; }
+void tn_set_int(struct tn_node *node, enum tn_attr_id id, int64_t value) {
+  slot_of(node, id, WHOLE)->i = value;
+}
 
 void tn_set_float(struct tn_node *node, enum tn_attr_id id, double value) {
   slot_of(node, id, 1u << TN_ATTR_FLOAT)->f = value;
@@ -205,7 +210,9 @@ void tn_set_tensor(struct tn_node *node, enum tn_attr_id id, const struct tn_ten
   slot_of(node, id, 1u << TN_ATTR_TENSOR)->tensor = tensor;
 }
 
-int64_t tn_get_int(const struct tn_node *node, enum tn_attr_id id) { return slot_of(node, id, WHOLE)->i; }
+int64_t tn_get_int(const struct tn_node *node, enum tn_attr_id id) {
+  return slot_of(node, id, WHOLE)->i;
+}
 
 double tn_get_float(const struct tn_node *node, enum tn_attr_id id) {
   return slot_of(node, id, 1u << TN_ATTR_FLOAT)->f;

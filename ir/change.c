@@ -1,14 +1,16 @@
 /* Changing a graph: uses, replacement, removal, deep copies.
  *
- * A value's `uses` hold one entry for each operand slot of an inserted node, and `output_of` one for each place in
- * a graph's outputs, so that replacing a value costs what it is used and no more. */
+ * A value's `uses` hold one entry for each operand slot of an inserted node, and `output_of` one for each place
+ * in a graph's outputs, so that replacing a value costs what it is used and no more. */
 #include "ir/ir.h"
 
 struct tn_build tn_build_before(struct tn_node *node) {
   return (struct tn_build){node->home, node, node->name, node->origin};
 }
 
-struct tn_build tn_build_at_end(struct tn_graph *graph) { return (struct tn_build){graph, NULL, NULL, NULL}; }
+struct tn_build tn_build_at_end(struct tn_graph *graph) {
+  return (struct tn_build){graph, NULL, NULL, NULL};
+}
 
 /* ---- uses ---------------------------------------------------------------------------------------------- */
 
@@ -16,17 +18,17 @@ static bool is_inserted(const struct tn_node *node) {
   return node->prev || node->next || node->home->first == node;
 }
 
-/* Order of uses is order of insertion and means nothing, but it is kept: the same input gives the same output. */
+/* Order of uses is order of insertion and means nothing, but it is kept: the same input gives the same output.
+ */
 static void drop_use(struct tn_value *value, const struct tn_node *node, int index) {
   for (size_t i = 0; i < value->uses.count; i++)
     if (value->uses.at[i].node == node && value->uses.at[i].index == index) {
       value->uses.count--;
-      memmove(&value->uses.at[i], &value->uses.at[i + 1],
-              (value->uses.count - i) * sizeof value->uses.at[0]);
+      memmove(&value->uses.at[i], &value->uses.at[i + 1], (value->uses.count - i) * sizeof value->uses.at[0]);
       return;
     }
-  tn_bug(value->home->module->ctx, "value '%s': its use as operand %d of node '%s' is not on record", value->name,
-         index, node->name);
+  tn_bug(value->home->module->ctx, "value '%s': its use as operand %d of node '%s' is not on record",
+         value->name, index, node->name);
 }
 
 static void drop_output(struct tn_value *value, const struct tn_graph *graph) {
@@ -57,9 +59,13 @@ void tn_graph_set_output(struct tn_graph *graph, size_t index, struct tn_value *
   TN_PUSH(graph->module->arena, &value->output_of, graph);
 }
 
-bool tn_value_is_output(const struct tn_value *value) { return value->output_of.count != 0; }
+bool tn_value_is_output(const struct tn_value *value) {
+  return value->output_of.count != 0;
+}
 
-bool tn_value_unused(const struct tn_value *value) { return value->uses.count == 0 && value->output_of.count == 0; }
+bool tn_value_unused(const struct tn_value *value) {
+  return value->uses.count == 0 && value->output_of.count == 0;
+}
 
 /* ---- replacing, removing ------------------------------------------------------------------------------- */
 

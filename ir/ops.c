@@ -46,9 +46,13 @@ static const struct tn_attr_info attr_table[TN_ATTR_COUNT] = {
 };
 /* clang-format on */
 
-const struct tn_op_info *tn_op_info(enum tn_op op) { return &op_table[op]; }
+const struct tn_op_info *tn_op_info(enum tn_op op) {
+  return &op_table[op];
+}
 
-const struct tn_attr_info *tn_attr_info(enum tn_attr_id id) { return &attr_table[id]; }
+const struct tn_attr_info *tn_attr_info(enum tn_attr_id id) {
+  return &attr_table[id];
+}
 
 bool tn_op_parse(const char *name, enum tn_op *out) {
   for (int op = 0; op < TN_OP_COUNT; op++)

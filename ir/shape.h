@@ -1,7 +1,7 @@
 /* Shape rules: what tn_infer() dispatches to, and what the rules share.  Private to ir/.
  *
- * A rule sets the types of all results of its node, or reports and returns false.  It may bring attributes to their
- * one form (axes to >= 0, reduction axes ascending) and must not depend on the results' present types.
+ * A rule sets the types of all results of its node, or reports and returns false.  It may bring attributes to
+ * their one form (axes to >= 0, reduction axes ascending) and must not depend on the results' present types.
  * Rules run on hostile input: they trust nothing of the attributes. */
 #ifndef TENON_IR_SHAPE_H
 #define TENON_IR_SHAPE_H
@@ -9,7 +9,7 @@
 #include "ir/ir.h"
 
 /* A rule for each name in the `shape` column; a forgotten one is a link error. */
-#define OP(id, name, min_in, max_in, min_out, max_out, flags, shape, ...)                                     \
+#define OP(id, name, min_in, max_in, min_out, max_out, flags, shape, ...) \
   bool tn_shape_##shape(struct tn_node *node);
 #define ATTR(...)
 #include "ir/ops.def"
@@ -19,9 +19,15 @@
 /* No static tensor is larger, nor is the product of a type's static dims. */
 #define TN_MAX_TENSOR_BYTES ((int64_t)1 << 40)
 
-static inline const struct tn_type *tn_in_type(const struct tn_node *node, int i) { return &node->in[i]->type; }
-static inline const char *tn_in_name(const struct tn_node *node, int i) { return node->in[i]->name; }
-static inline struct tn_module *tn_node_module(const struct tn_node *node) { return node->home->module; }
+static inline const struct tn_type *tn_in_type(const struct tn_node *node, int i) {
+  return &node->in[i]->type;
+}
+static inline const char *tn_in_name(const struct tn_node *node, int i) {
+  return node->in[i]->name;
+}
+static inline struct tn_module *tn_node_module(const struct tn_node *node) {
+  return node->home->module;
+}
 
 /* "f32[2x3]", for messages. */
 const char *tn_shape_say(const struct tn_node *node, const struct tn_type *type);
@@ -49,12 +55,12 @@ bool tn_dim_valid(const struct tn_module *module, tn_dim dim); /* an extent, or 
 
 /* Two dims that must be equal: false when both are static and differ; a static one is believed. */
 bool tn_dim_same(tn_dim a, tn_dim b, tn_dim *out);
-/* Numpy's rule for one dim.  1 gives way; a symbol is taken to equal a static dim other than 1; of two different
- * symbols the larger is the result (right when they are equal or one of them is 1). */
+/* Numpy's rule for one dim.  1 gives way; a symbol is taken to equal a static dim other than 1; of two
+ * different symbols the larger is the result (right when they are equal or one of them is 1). */
 bool tn_dim_broadcast(struct tn_module *module, tn_dim a, tn_dim b, tn_dim *out);
 /* Dims of x and y broadcast; reports on operands i and j. */
-bool tn_shape_broadcast(const struct tn_node *node, int i, const struct tn_type *x, int j, const struct tn_type *y,
-                        struct tn_type *out);
+bool tn_shape_broadcast(const struct tn_node *node, int i, const struct tn_type *x, int j,
+                        const struct tn_type *y, struct tn_type *out);
 /* A sum, difference ... of dims; false on a static result below zero. */
 tn_dim tn_dim_add(struct tn_module *module, tn_dim a, int64_t b);
 tn_dim tn_dim_mul(struct tn_module *module, tn_dim a, int64_t b);

@@ -140,7 +140,8 @@ struct tn_value *tn_reduce(struct tn_build *b, enum tn_op op, struct tn_value *x
                            size_t axis_count, bool keepdims) {
   enum tn_attr_id first = (enum tn_attr_id)tn_op_info(op)->first_attr;
   struct tn_node *node = make1(b, op, x);
-  _Static_assert(TN_REDUCE_SUM_keepdims == TN_REDUCE_SUM_axes + 1 && TN_REDUCE_MAX_keepdims == TN_REDUCE_MAX_axes + 1 &&
+  _Static_assert(TN_REDUCE_SUM_keepdims == TN_REDUCE_SUM_axes + 1 &&
+                     TN_REDUCE_MAX_keepdims == TN_REDUCE_MAX_axes + 1 &&
                      TN_REDUCE_MIN_keepdims == TN_REDUCE_MIN_axes + 1 &&
                      TN_REDUCE_PROD_keepdims == TN_REDUCE_PROD_axes + 1,
                  "the attributes of reductions come in one order");

@@ -1,12 +1,12 @@
 /* Dimensions: numbers, named symbols, and expressions of them.
  *
- * Dim -1 - i names symbols.at[i].  An expression is kept in one form, so that two dims are equal exactly when they
- * are the same number, as far as the rules here can tell: sums of products of atoms are multiplied out and sorted
- * (a polynomial), where an atom is a named symbol or a quotient, remainder, maximum or minimum.  A polynomial that
- * is too large for that is kept as it was written, which is sound and only misses equalities.
+ * Dim -1 - i names symbols.at[i].  An expression is kept in one form, so that two dims are equal exactly when
+ * they are the same number, as far as the rules here can tell: sums of products of atoms are multiplied out and
+ * sorted (a polynomial), where an atom is a named symbol or a quotient, remainder, maximum or minimum.  A
+ * polynomial that is too large for that is kept as it was written, which is sound and only misses equalities.
  *
- * A divisor is taken to be other than zero: (a * b) / b is a.  A static result that overflows becomes INT64_MAX,
- * which no type may hold. */
+ * A divisor is taken to be other than zero: (a * b) / b is a.  A static result that overflows becomes
+ * INT64_MAX, which no type may hold. */
 #include "ir/ir.h"
 
 enum { MAX_TERMS = 16, MAX_DEGREE = 6, MAX_DEPTH = 64, MAX_TEXT = 400 };
@@ -25,7 +25,9 @@ static const struct tn_symbol *symbol_of(const struct tn_module *module, tn_dim 
   return &module->symbols.at[-1 - dim];
 }
 
-static bool symbol_is_number(const struct tn_symbol *s) { return s->op == 0 && s->low == s->high && s->low < 0; }
+static bool symbol_is_number(const struct tn_symbol *s) {
+  return s->op == 0 && s->low == s->high && s->low < 0;
+}
 
 bool tn_dim_value(const struct tn_module *module, tn_dim dim, int64_t *out) {
   if (dim >= 0) {
@@ -66,7 +68,8 @@ tn_dim tn_dim_int(struct tn_module *module, int64_t value) {
     return value;
   char *key = tn_printf(module->arena, "\001%lld", (long long)value);
   tn_dim found = symbol_find(module, key);
-  return found ? found : symbol_add(module, key, (struct tn_symbol){.name = key + 1, .low = value, .high = value});
+  return found ? found
+               : symbol_add(module, key, (struct tn_symbol){.name = key + 1, .low = value, .high = value});
 }
 
 const char *tn_dim_text(struct tn_module *module, tn_dim dim) {
@@ -85,7 +88,9 @@ static void bounds_of(const struct tn_module *module, tn_dim dim, int64_t *low, 
   }
 }
 
-static bool is_infinite(int64_t x) { return x == INT64_MIN || x == INT64_MAX; }
+static bool is_infinite(int64_t x) {
+  return x == INT64_MIN || x == INT64_MAX;
+}
 
 static int64_t bound_add(int64_t a, int64_t b) {
   int64_t sum;

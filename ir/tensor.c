@@ -7,11 +7,11 @@
 
 /* memcpy: the data of a mapped file need not be aligned. */
 #define LOAD(type, data, i) load_##type((const uint8_t *)(data) + (size_t)(i) * sizeof(type))
-#define LOADER(type)                                                                                          \
-  static type load_##type(const uint8_t *at) {                                                                \
-    type value;                                                                                               \
-    memcpy(&value, at, sizeof value);                                                                         \
-    return value;                                                                                             \
+#define LOADER(type)                           \
+  static type load_##type(const uint8_t *at) { \
+    type value;                                \
+    memcpy(&value, at, sizeof value);          \
+    return value;                              \
   }
 LOADER(float)
 LOADER(double)
