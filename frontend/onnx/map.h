@@ -64,6 +64,11 @@ const struct tn_onnx_list *tn_onnx_need_list(struct tn_onnx_node *n, int i, cons
 const struct tn_onnx_list *tn_onnx_list_make(struct tn_onnx_node *n, bool optional, enum tn_dtype dtype,
                                              size_t count, const struct tn_onnx_arg *items);
 
+/* The TensorProto.DataType of operand i as the model has it: INT4 (22) for a tensor that is held unpacked in
+ * i8. 0 when absent.  Operators that make a new value lose it, unless they mark their result. */
+int64_t tn_onnx_in_data_type(struct tn_onnx_node *n, int i);
+void tn_onnx_mark_data_type(struct tn_onnx_node *n, struct tn_value *value, int64_t data_type);
+
 /* ---- diagnostics: false, so that a mapping can return them ---------------------------------------------- */
 
 /* The model is wrong. */
@@ -71,7 +76,8 @@ bool tn_onnx_error(struct tn_onnx_node *n, const char *format, ...) TN_PRINTF(2,
 /* The model is right, and Tenon cannot do it.  Goes to the list of unsupported nodes. */
 bool tn_onnx_unsupported(struct tn_onnx_node *n, const char *format, ...) TN_PRINTF(2, 3);
 
-/* ---- attributes: a wrong type leaves with an error ------------------------------------------------------- */
+/* ---- attributes: a wrong type leaves with an error; numbers and floats live until the import ends
+ * ------------ */
 
 bool tn_onnx_has(const struct tn_onnx_node *n, const char *name);
 int64_t tn_onnx_int(struct tn_onnx_node *n, const char *name, int64_t absent);
@@ -82,6 +88,7 @@ bool tn_onnx_ints(struct tn_onnx_node *n, const char *name, struct tn_ints *out)
 bool tn_onnx_floats(struct tn_onnx_node *n, const char *name, const float **out, size_t *count);
 bool tn_onnx_strings(struct tn_onnx_node *n, const char *name, const char *const **out, size_t *count);
 const struct tn_tensor *tn_onnx_tensor(struct tn_onnx_node *n, const char *name); /* NULL when absent */
+const struct tn_tensor *tn_onnx_tensor_typed(struct tn_onnx_node *n, const char *name, int64_t *data_type);
 /* The int attribute `name` as a dimension in 0..rank-1 (a negative one counts from the end); leaves when
  * outside. */
 int tn_onnx_axis(struct tn_onnx_node *n, const char *name, int64_t absent, int rank);
