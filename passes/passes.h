@@ -151,12 +151,22 @@ struct tn_value *tn_simplify_reduce(struct tn_pass *pass, struct tn_build *b, st
  *
  * Loop: region input 0 (iteration) and 1 (condition) have storage of their own, which the loop writes before
  * each iteration.  Carried value i: region input 2+i and result i share one storage.  On entry the initial
- * operand is copied there unless its storage is the same.  After each iteration region output 0 goes to region
- * input 1, and region output 1+i is copied to carried storage i unless it is there already.  No source of these
- * copies is itself the target of one.  A scanned output is copied into row `iteration` of its result.  Operand
- * 0 (trip count) keeps its value throughout the loop.
+ * operand is copied there unless its storage is the same.  After each iteration, in this order: each scanned
+ * output is copied into row `iteration` of its result; region output 0 goes to region input 1; region output
+ * 1+i is copied to carried storage i unless it is there already.  No source of the latter copies is the target
+ * of one.  Operand 0 (trip count) keeps its value throughout the loop.
  *
  * Symbolic dimensions take their upper bound; one without a bound is an error. */
 #define TN_PLAN_ALIGN 64
+
+/* A buffer that must exist from time `first` to time `last`, both included. */
+struct tn_plan_buffer {
+  int64_t bytes; /* > 0 */
+  int32_t first, last;
+  int64_t offset; /* set by tn_plan_arena */
+};
+/* Places the buffers so that no two that exist at one time overlap, at multiples of TN_PLAN_ALIGN.  Returns the
+ * bytes needed; *low_bound: what is needed at the busiest time however the buffers lie. */
+int64_t tn_plan_arena(tn_arena *scratch, struct tn_plan_buffer *buffers, size_t count, int64_t *low_bound);
 
 #endif

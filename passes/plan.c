@@ -1,0 +1,398 @@
+/* The memory plan: where every value lives at run time.  The contract with code generation is in passes.h.
+ *
+ * Values that must share storage form a group: a view with what it views, a loop's result with the region input
+ * that carries it, a branch's output with the result of its `if`.  Groups live from the first to the last time
+ * one of their members is written or read; time counts nodes in execution order, through regions.  A value from
+ * outside a loop that is read inside it lives until the loop ends, for the next iteration reads it again.
+ *
+ * Then groups are joined where that saves a copy or a buffer (in place), and the arena places what is left. */
+#include "passes/plan.h"
+
+#include <inttypes.h>
+
+struct group {
+  struct group *parent; /* union-find; itself: the group */
+  int64_t bytes;
+  int32_t first, last; /* 0: never touched */
+  enum tn_place place; /* TN_NOWHERE: not fixed, goes to the arena */
+  int64_t index;
+};
+
+struct loop {
+  struct tn_value **at; /* values from outside that the loop reads */
+  size_t count, cap;
+};
+
+struct plan {
+  struct tn_pass *pass;
+  struct tn_module *module;
+  struct group *group;         /* [next_id], by value */
+  int32_t *last_use;           /* [next_id], by root value: when a node reads it, whatever its group does */
+  int *depth;                  /* [next_id], by value: loops around its home */
+  TN_VEC(struct loop *) loops; /* around the node being walked, outermost first */
+  TN_VEC(struct tn_value *) constants; /* that are used, in order of first use */
+  int32_t now;
+  bool good;
+};
+
+static struct group *group_of(const struct plan *plan, const struct tn_value *value) {
+  struct group *group = &plan->group[value->id];
+  while (group->parent != group)
+    group = group->parent = group->parent->parent;
+  return group;
+}
+
+/* The groups have one storage from now on.  At most one of them is fixed. */
+static void join(struct plan *plan, const struct tn_value *x, const struct tn_value *y) {
+  struct group *a = group_of(plan, x), *b = group_of(plan, y);
+  if (a == b)
+    return;
+  b->parent = a;
+  a->bytes = b->bytes > a->bytes ? b->bytes : a->bytes;
+  if (b->first && (!a->first || b->first < a->first))
+    a->first = b->first;
+  a->last = b->last > a->last ? b->last : a->last;
+  if (b->place != TN_NOWHERE) {
+    a->place = b->place;
+    a->index = b->index;
+  }
+}
+
+/* ---- sizes --------------------------------------------------------------------------------------------- */
+
+static bool largest_bytes(struct plan *plan, const struct tn_value *value, int64_t *out) {
+  int64_t bytes = (int64_t)tn_dtype_size(value->type.dtype);
+  for (int d = 0; d < value->type.rank; d++) {
+    tn_dim dim = value->type.dim[d];
+    int64_t extent = tn_dim_static(dim) ? dim : plan->module->symbols.at[-1 - dim].high;
+    struct tn_where where = {plan->module->file, value->name, NULL};
+    if (extent == INT64_MAX) {
+      const char *text = tn_dim_text(plan->module, dim);
+      tn_report(plan->module->ctx, TN_ERROR, where,
+                "dimension %d is '%s', which has no upper bound, so its memory cannot be planned; bind the "
+                "symbols in "
+                "it with --dim NAME=N or --dim NAME=LO..HI",
+                d, text);
+      return false;
+    }
+    if (!tn_mul_i64(bytes, extent, &bytes)) {
+      tn_report(plan->module->ctx, TN_ERROR, where, "its size in bytes does not fit 64 bits");
+      return false;
+    }
+  }
+  *out = bytes;
+  return true;
+}
+
+/* ---- lifetimes ----------------------------------------------------------------------------------------- */
+
+static void extend(struct plan *plan, const struct tn_value *value, int32_t time) {
+  struct group *group = group_of(plan, value);
+  if (!group->first || time < group->first)
+    group->first = time;
+  if (time > group->last)
+    group->last = time;
+}
+
+static void add_value(struct plan *plan, struct tn_value *value) {
+  plan->depth[value->id] = (int)plan->loops.count;
+  plan->good &= largest_bytes(plan, value, &group_of(plan, value)->bytes);
+}
+
+/* A node reads the value now. */
+static void read_value(struct plan *plan, struct tn_value *value) {
+  if (!value)
+    return;
+  struct tn_value *root = tn_plan_root(value);
+  if (root->def && root->def->op == TN_CONSTANT) {
+    if (!plan->last_use[root->id])
+      TN_PUSH(plan->pass->scratch, &plan->constants, root);
+    plan->last_use[root->id] = plan->now;
+    return;
+  }
+  plan->last_use[root->id] = plan->now;
+  extend(plan, root, plan->now);
+  size_t outside = (size_t)plan->depth[root->id];
+  if (outside < plan->loops.count) {
+    struct loop *loop = plan->loops.at[outside]; /* the outermost loop that it is outside of */
+    TN_PUSH(plan->pass->scratch, loop, root);
+  }
+}
+
+static void walk(struct plan *plan, struct tn_graph *graph);
+
+static void walk_loop(struct plan *plan, struct tn_node *node) {
+  struct tn_graph *body = node->region[0];
+  int carried = node->in_count - 2;
+  struct loop *loop = TN_NEW(plan->pass->scratch, struct loop);
+  int32_t begin = plan->now;
+  TN_PUSH(plan->pass->scratch, &plan->loops, loop);
+  for (size_t i = 0; i < body->inputs.count; i++) {
+    add_value(plan, body->inputs.at[i]);
+    if ((int)i >= 2)
+      join(plan, node->out[i - 2], body->inputs.at[i]);
+    extend(plan, body->inputs.at[i], begin);
+  }
+  walk(plan, body);
+  plan->now++;
+  for (size_t i = 0; i < body->outputs.count; i++)
+    read_value(plan, body->outputs.at[i]);
+  plan->loops.count--;
+  for (size_t i = 0; i < body->inputs.count; i++)
+    extend(plan, body->inputs.at[i], plan->now);
+  for (int i = carried; i < node->out_count; i++) { /* scanned: written row by row */
+    extend(plan, node->out[i], begin);
+    extend(plan, node->out[i], plan->now);
+  }
+  for (size_t i = 0; i < loop->count; i++)
+    extend(plan, loop->at[i], plan->now);
+  read_value(plan, node->in[0]);
+}
+
+/* A value that a branch computes itself can be computed into the result of the `if`. */
+static bool branch_may_fill(const struct plan *plan, const struct tn_node *node, int i, struct tn_value *root,
+                            const struct tn_graph *branch) {
+  const struct group *result = group_of(plan, node->out[i]), *filled = group_of(plan, root);
+  if (!root->def || root->home != branch || root->def->op == TN_CONSTANT || filled->bytes != result->bytes)
+    return false;
+  for (int k = 0; k < node->out_count; k++) /* it fills another result already */
+    if (k != i && group_of(plan, node->out[k]) == filled)
+      return false;
+  return true;
+}
+
+static void walk_if(struct plan *plan, struct tn_node *node) {
+  int32_t begin = plan->now;
+  for (int r = 0; r < node->region_count; r++) {
+    struct tn_graph *branch = node->region[r];
+    walk(plan, branch);
+    plan->now++;
+    for (int i = 0; i < node->out_count; i++) {
+      struct tn_value *root = tn_plan_root(branch->outputs.at[i]);
+      read_value(plan, root);
+      if (branch_may_fill(plan, node, i, root, branch))
+        join(plan, node->out[i], root);
+      else
+        extend(plan, node->out[i], begin);
+    }
+  }
+  for (int i = 0; i < node->out_count; i++)
+    extend(plan, node->out[i], plan->now);
+}
+
+static void walk(struct plan *plan, struct tn_graph *graph) {
+  for (struct tn_node *node = graph->first; node; node = node->next) {
+    tn_pass_at(plan->pass, node);
+    plan->now++;
+    for (int i = 0; i < node->out_count; i++)
+      add_value(plan, node->out[i]);
+    if (node->op == TN_CONSTANT)
+      continue;
+    if (tn_op_info(node->op)->flags & TN_VIEW) {
+      join(plan, tn_plan_root(node->in[0]), node->out[0]);
+      continue;
+    }
+    for (int i = 0; i < node->in_count; i++)
+      read_value(plan, node->in[i]);
+    if (node->op == TN_LOOP) {
+      walk_loop(plan, node);
+    } else if (node->op == TN_IF) {
+      walk_if(plan, node);
+    } else if (node->op == TN_KERNEL) {
+      for (int i = 0; i < node->out_count; i++)
+        extend(plan, node->out[i], plan->now);
+    } else {
+      tn_bug(plan->module->ctx, "plan: node '%s' (%s) is in no kernel", node->name, tn_op_info(node->op)->name);
+    }
+  }
+}
+
+/* ---- sharing ------------------------------------------------------------------------------------------- */
+
+/* Whether the value's buffer is free for another use from `time` on; the reader at `time` itself comes last. */
+static bool dies_at(const struct plan *plan, struct tn_value *value, int32_t time) {
+  const struct tn_value *root = tn_plan_root(value);
+  const struct group *group = group_of(plan, root);
+  return root->def && root->def->op != TN_CONSTANT && group->place == TN_NOWHERE && group->last == time;
+}
+
+/* Every operand with the same storage as operand `index` allows it. */
+static bool overwrites_safely(const struct plan *plan, const struct tn_node *kernel, int index) {
+  const struct group *group = group_of(plan, tn_plan_root(kernel->in[index]));
+  for (int i = 0; i < kernel->in_count; i++)
+    if (kernel->in[i] && group_of(plan, tn_plan_root(kernel->in[i])) == group &&
+        !tn_plan_same_elements(kernel, i))
+      return false;
+  return true;
+}
+
+static void share_in_kernel(struct plan *plan, struct tn_node *kernel, int32_t time) {
+  const struct group *result = group_of(plan, kernel->out[0]);
+  if (result->first != time)
+    return;
+  for (int i = 0; i < kernel->in_count; i++)
+    if (kernel->in[i] && dies_at(plan, kernel->in[i], time) &&
+        group_of(plan, tn_plan_root(kernel->in[i]))->bytes == result->bytes &&
+        overwrites_safely(plan, kernel, i)) {
+      join(plan, kernel->out[0], tn_plan_root(kernel->in[i]));
+      return;
+    }
+}
+
+/* A body's output may be computed into the carried storage when the old value is no longer read. */
+static void share_carried(struct plan *plan, struct tn_node *node, int32_t begin) {
+  struct tn_graph *body = node->region[0];
+  for (int i = 0; i < node->in_count - 2; i++) {
+    struct tn_value *old = body->inputs.at[2 + i], *root = tn_plan_root(body->outputs.at[1 + i]);
+    struct group *group = group_of(plan, root), *carried = group_of(plan, old);
+    if (!root->def || root->home != body || root->def->op == TN_CONSTANT || group->place != TN_NOWHERE ||
+        group->bytes != carried->bytes || group->first <= begin /* carried itself, here or elsewhere */)
+      continue;
+    int32_t last = plan->last_use[old->id];
+    bool free = group->first > last;
+    if (group->first == last && root->def->op == TN_KERNEL)
+      for (int k = 0; k < root->def->in_count; k++)
+        free |=
+            root->def->in[k] && tn_plan_root(root->def->in[k]) == old && overwrites_safely(plan, root->def, k);
+    if (free)
+      join(plan, old, root);
+  }
+}
+
+/* The initial operand may be computed into the carried storage. */
+static void share_initial(struct plan *plan, struct tn_node *node, int32_t begin) {
+  for (int i = 0; i < node->in_count - 2; i++) {
+    struct tn_value *initial = node->in[2 + i];
+    struct group *carried = group_of(plan, node->out[i]);
+    if (carried->first == begin && dies_at(plan, initial, begin) &&
+        group_of(plan, tn_plan_root(initial))->bytes == carried->bytes)
+      join(plan, node->out[i], tn_plan_root(initial));
+  }
+}
+
+/* Goes over the nodes with the same clock as walk(). */
+static void share(struct plan *plan, struct tn_graph *graph) {
+  for (struct tn_node *node = graph->first; node; node = node->next) {
+    int32_t time = ++plan->now;
+    if (node->op == TN_KERNEL)
+      share_in_kernel(plan, node, time);
+    if (node->op == TN_LOOP) {
+      share_initial(plan, node, time);
+      share_carried(plan, node, time);
+      share(plan, node->region[0]);
+      plan->now++;
+    } else if (node->op == TN_IF) {
+      for (int r = 0; r < node->region_count; r++) {
+        share(plan, node->region[r]);
+        plan->now++;
+      }
+    }
+  }
+}
+
+/* ---- placing ------------------------------------------------------------------------------------------- */
+
+static void fix(struct plan *plan, struct tn_value *value, enum tn_place place, int64_t index) {
+  struct group *group = group_of(plan, tn_plan_root(value));
+  if (group->place != TN_NOWHERE)
+    tn_bug(plan->module->ctx, "plan: '%s' has two places", value->name);
+  group->place = place;
+  group->index = index;
+}
+
+/* Vector loads go up to TN_PLAN_ALIGN bytes; a smaller constant need not be aligned to more than its size. */
+static int64_t constant_align(size_t bytes) {
+  int64_t align = 1;
+  while (align < TN_PLAN_ALIGN && (size_t)align < bytes)
+    align *= 2;
+  return align;
+}
+
+static void place_constants(struct plan *plan) {
+  struct tn_map seen;
+  tn_map_init(&seen, plan->pass->scratch);
+  int64_t end = 0;
+  for (size_t i = 0; i < plan->constants.count; i++) {
+    struct tn_value *value = plan->constants.at[i];
+    const struct tn_tensor *tensor = tn_value_tensor(value);
+    const char *key =
+        tn_printf(plan->pass->scratch, "%s.%zu",
+                  tn_hash_hex(plan->pass->scratch, tn_hash_bytes(tensor->data, tensor->bytes)), tensor->bytes);
+    struct tn_value *same = tn_map_get(&seen, key);
+    if (same) {
+      fix(plan, value, TN_IN_WEIGHTS, group_of(plan, same)->index);
+      continue;
+    }
+    tn_map_set(&seen, key, value);
+    int64_t offset = tn_round_up(end, constant_align(tensor->bytes));
+    fix(plan, value, TN_IN_WEIGHTS, offset);
+    end = offset + (int64_t)tensor->bytes;
+  }
+  plan->module->weight_bytes = end;
+}
+
+static void place_arena(struct plan *plan) {
+  TN_VEC(struct tn_plan_buffer) buffers = {0};
+  TN_VEC(struct group *) groups = {0};
+  tn_arena *scratch = plan->pass->scratch;
+  for (uint32_t id = 0; id < plan->module->next_id; id++) {
+    struct group *group = &plan->group[id];
+    if (group->parent != group || group->place != TN_NOWHERE || !group->first)
+      continue;
+    group->place = TN_IN_ARENA;
+    if (group->bytes == 0)
+      continue;
+    TN_PUSH(scratch, &groups, group);
+    TN_PUSH(scratch, &buffers,
+            (struct tn_plan_buffer){.bytes = group->bytes, .first = group->first, .last = group->last});
+  }
+  plan->module->arena_bytes = tn_plan_arena(scratch, buffers.at, buffers.count, &plan->module->arena_low_bound);
+  for (size_t i = 0; i < groups.count; i++)
+    groups.at[i]->index = buffers.at[i].offset;
+}
+
+static void store(struct plan *plan, struct tn_value *value) {
+  const struct group *group = group_of(plan, value);
+  value->storage = (struct tn_storage){group->place, group->index};
+}
+
+static void store_all(struct plan *plan, struct tn_graph *graph) {
+  for (size_t i = 0; i < graph->inputs.count; i++)
+    store(plan, graph->inputs.at[i]);
+  for (struct tn_node *node = graph->first; node; node = node->next) {
+    for (int i = 0; i < node->out_count; i++)
+      store(plan, node->out[i]);
+    if (node->op != TN_KERNEL)
+      for (int i = 0; i < node->region_count; i++)
+        store_all(plan, node->region[i]);
+  }
+}
+
+bool tn_pass_plan(struct tn_pass *pass, struct tn_module *module) {
+  tn_plan_copies(pass, module);
+  struct plan plan = {.pass = pass, .module = module, .good = true};
+  plan.group = TN_NEW_ARRAY(pass->scratch, struct group, module->next_id + 1);
+  plan.last_use = TN_NEW_ARRAY(pass->scratch, int32_t, module->next_id + 1);
+  plan.depth = TN_NEW_ARRAY(pass->scratch, int, module->next_id + 1);
+  for (uint32_t id = 0; id <= module->next_id; id++)
+    plan.group[id].parent = &plan.group[id];
+  struct tn_graph *main = module->main;
+  for (size_t i = 0; i < main->inputs.count; i++)
+    add_value(&plan, main->inputs.at[i]);
+  walk(&plan, main);
+  plan.now++;
+  for (size_t i = 0; i < main->outputs.count; i++)
+    read_value(&plan, main->outputs.at[i]);
+  if (!plan.good)
+    return false;
+  for (size_t i = 0; i < main->inputs.count; i++)
+    fix(&plan, main->inputs.at[i], TN_IN_INPUT, (int64_t)i);
+  for (size_t i = 0; i < main->outputs.count; i++)
+    fix(&plan, main->outputs.at[i], TN_IN_OUTPUT, (int64_t)i);
+  place_constants(&plan);
+  plan.now = 0;
+  share(&plan, main);
+  place_arena(&plan);
+  store_all(&plan, main);
+  return true;
+}
