@@ -147,15 +147,15 @@ bool tn_import_constant(struct tn_import *im, const struct tn_scope *home, const
 /* ---- model-local functions --------------------------------------------------------------------------------
  */
 
-static const char *function_key(struct tn_import *im, const char *domain, const char *name,
-                                const char *overload) {
+const char *tn_import_function_key(struct tn_import *im, const char *domain, const char *name,
+                                   const char *overload) {
   return tn_printf(im->scratch, "%s/%s/%s", domain_of(domain), plain(name), plain(overload));
 }
 
 static const Onnx__FunctionProto *function_of(struct tn_import *im, const Onnx__NodeProto *node) {
   if (im->functions.count == 0)
     return NULL;
-  return tn_map_get(&im->functions, function_key(im, node->domain, node->op_type, node->overload));
+  return tn_map_get(&im->functions, tn_import_function_key(im, node->domain, node->op_type, node->overload));
 }
 
 static bool enter(struct tn_onnx_node *n) {

@@ -86,6 +86,9 @@ struct tn_value_note *tn_import_note(struct tn_import *im, const struct tn_value
 /* The constant of an initializer that is used for the first time.  False after a diagnostic. */
 bool tn_import_constant(struct tn_import *im, const struct tn_scope *home, const char *name,
                         struct tn_binding *binding, struct tn_onnx_node *user);
+/* How a model-local function is known: "domain/name/overload". */
+const char *tn_import_function_key(struct tn_import *im, const char *domain, const char *name,
+                                   const char *overload);
 const char *tn_import_op_name(struct tn_import *im, const char *domain, const char *op);
 
 /* ---- node.c ---- */
@@ -95,7 +98,7 @@ const Onnx__AttributeProto *tn_onnx_attr(const struct tn_onnx_attrs *attrs, cons
 /* ---- types.c ---- */
 /* "tensor(float)", "sequence(tensor(int64))" */
 const char *tn_onnx_type_text(tn_arena *arena, const Onnx__TypeProto *type);
-const char *tn_onnx_shape_text(tn_arena *arena, const Onnx__TensorShapeProto *shape);
+const char *tn_onnx_shape_text(tn_arena *arena, const char *name, const Onnx__TensorShapeProto *shape);
 /* The name of dimension i of the input: its dim_param, else input.i. */
 const char *tn_onnx_dim_name(tn_arena *arena, const char *input, const Onnx__TensorShapeProto *shape, size_t i);
 /* Binds options' shapes and values to the symbols of the inputs; checks every name in the options. */
