@@ -369,6 +369,7 @@ static int64_t count_list(struct tn_nest *n, const struct tn_stmt *list, bool *s
     case TN_ST_REDUCE:
       for (int i = 0; i < s->reduce.count; i++)
         trips *= s->reduce.var[i]->extent;
+      trips *= s->reduce.lane ? s->reduce.lane->extent : 1;
       total += trips * (1 + count_ops(n, s->reduce.term, seen));
       break;
     case TN_ST_LET:

@@ -115,8 +115,8 @@ struct tn_stmt {
       int count;            /* loops, outermost first */
       struct tn_var *var[TN_MAX_REDUCE];
       struct tn_expr *term;
-      int lanes;  /* > 1: the innermost loop is done in steps of `lanes`, its remainder masked */
-      int unroll; /* iterations of the innermost loop a trip; >= extent: all */
+      struct tn_var *lane; /* NULL, or one more loop, innermost, whose iterations are done at once */
+      int unroll; /* iterations of the innermost loop a trip; >= all loops' product: no loop is left */
     } reduce;
     struct {
       struct tn_var *var;
@@ -287,6 +287,6 @@ struct tn_nest *tn_lower_node(tn_arena *arena, struct tn_node *node);
 /* Runs a nest; data[i] is parameter i's storage. */
 bool tn_interpret(tn_ctx *ctx, const struct tn_nest *nest, void *const *data);
 /* Evaluates a pure node whose operands are constants (or a kernel of them).  outs[i].data is allocated in arena. */
-bool tn_evaluate(tn_arena *arena, struct tn_node *node, struct tn_tensor *outs);
+bool tn_evaluate_node(tn_arena *arena, struct tn_node *node, struct tn_tensor *outs);
 
 #endif

@@ -113,8 +113,11 @@ static void print_list(struct printer *p, const struct tn_nest *n, const struct 
         print_var(p, st->reduce.var[i]);
         tn_str_add(s, " in %" PRId64, st->reduce.var[i]->extent);
       }
-      if (st->reduce.lanes > 1)
-        tn_str_add(s, " lanes %d", st->reduce.lanes);
+      if (st->reduce.lane) {
+        tn_str_add(s, " lanes ");
+        print_var(p, st->reduce.lane);
+        tn_str_add(s, " in %" PRId64, st->reduce.lane->extent);
+      }
       if (st->reduce.unroll > 1)
         tn_str_add(s, " unroll %d", st->reduce.unroll);
       tn_str_add(s, " : ");

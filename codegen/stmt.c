@@ -72,7 +72,6 @@ struct tn_stmt *tn_st_reduce(struct tn_cursor *c, struct tn_var *acc, enum tn_op
   for (int i = 0; i < count; i++)
     s->reduce.var[i] = vars[i];
   s->reduce.term = term;
-  s->reduce.lanes = 1;
   s->reduce.unroll = 1;
   return s;
 }

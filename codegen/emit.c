@@ -1,0 +1,398 @@
+/* Emission of statements: a nest becomes one LLVM function.
+ *
+ * Tile loops are unrolled and jammed: every statement of their bodies is emitted once for each point
+ * (combination of tile iterations) before the next statement is.  A reduction inside is one loop for all points
+ * together, with an accumulator in SSA form for each: that is how a register tile comes about. */
+#include "codegen/emit.h"
+
+struct points {
+  struct tn_point *at;
+  int count;
+};
+
+static void emit_list(struct tn_emit *e, struct points *pts, const struct tn_stmt *list);
+
+static struct tn_point new_point(struct tn_emit *e, const struct tn_point *from) {
+  struct tn_point p;
+  p.var = TN_NEW_ARRAY(e->arena, struct tn_val, e->nest->next_var + 1);
+  p.memo = TN_NEW_ARRAY(e->arena, struct tn_val, e->nest->next_id + 1);
+  p.stamp = TN_NEW_ARRAY(e->arena, int, e->nest->next_id + 1);
+  if (from)
+    memcpy(p.var, from->var, (size_t)(e->nest->next_var + 1) * sizeof *p.var);
+  return p;
+}
+
+static uint64_t bit_of(const struct tn_var *v) {
+  return (uint64_t)1 << (v->id % 64);
+}
+
+/* The same value at all points. */
+static void set_everywhere(struct tn_emit *e, struct points *pts, const struct tn_var *v, struct tn_val val) {
+  e->first.var[v->id] = val;
+  for (int i = 0; i < pts->count; i++)
+    pts->at[i].var[v->id] = val;
+}
+
+static LLVMBasicBlockRef new_block(struct tn_emit *e, const char *name) {
+  return LLVMAppendBasicBlockInContext(e->c, e->function, name);
+}
+
+static void enter(struct tn_emit *e, LLVMBasicBlockRef block) {
+  LLVMPositionBuilderAtEnd(e->b, block);
+  e->stamp++;
+}
+
+/* ---- counted loops -----------------------------------------------------------------------------------------
+ */
+
+/* A loop with values carried around it: open, emit the body, close with the values of the next trip. */
+struct counted {
+  LLVMBasicBlockRef before, body, after;
+  LLVMValueRef counter;
+  LLVMValueRef *carried; /* phis; after close: still the values of the last trip */
+  int count;
+};
+
+static void open_counted(struct tn_emit *e, struct counted *l, LLVMValueRef *init, int count) {
+  l->before = LLVMGetInsertBlock(e->b);
+  l->body = new_block(e, "loop");
+  l->after = new_block(e, "done");
+  LLVMBuildBr(e->b, l->body);
+  enter(e, l->body);
+  l->counter = LLVMBuildPhi(e->b, tn_emit_type(e, TN_INDEX), "i");
+  l->count = count;
+  l->carried = TN_NEW_ARRAY(e->arena, LLVMValueRef, count);
+  for (int i = 0; i < count; i++) {
+    l->carried[i] = LLVMBuildPhi(e->b, LLVMTypeOf(init[i]), "");
+    LLVMAddIncoming(l->carried[i], &init[i], &l->before, 1);
+  }
+  LLVMValueRef zero = tn_emit_index(e, 0);
+  LLVMAddIncoming(l->counter, &zero, &l->before, 1);
+}
+
+/* Ends the body; `next` become the carried values, `trips` >= 1. */
+static void close_counted(struct tn_emit *e, struct counted *l, LLVMValueRef *next, int64_t trips) {
+  LLVMBasicBlockRef end = LLVMGetInsertBlock(e->b);
+  LLVMValueRef more = LLVMBuildNSWAdd(e->b, l->counter, tn_emit_index(e, 1), "");
+  LLVMAddIncoming(l->counter, &more, &end, 1);
+  for (int i = 0; i < l->count; i++)
+    LLVMAddIncoming(l->carried[i], &next[i], &end, 1);
+  LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntULT, more, tn_emit_index(e, trips), ""), l->body, l->after);
+  enter(e, l->after);
+}
+
+/* ---- reductions --------------------------------------------------------------------------------------------
+ */
+
+struct reduction {
+  const struct tn_stmt *st;
+  struct points *pts;
+  LLVMValueRef *acc; /* current accumulator of point i, chain k at [i * chains + k] */
+  int chains;        /* independent accumulators a point, to hide latency */
+};
+
+/* acc = acc combined with the term at the current loop variables, all points, into chain k. */
+static void reduce_step(struct tn_emit *e, struct reduction *r, int chain) {
+  const struct tn_stmt *st = r->st;
+  const struct tn_expr *term = st->reduce.term;
+  enum tn_dtype dtype = st->reduce.acc->dtype;
+  bool fused = st->reduce.combine == TN_ADD && tn_dtype_is_float(dtype) && term->kind == TN_EX_OP &&
+               term->op.op == TN_MUL && (dtype == TN_F32 || dtype == TN_F64);
+  e->stamp++;
+  for (int i = 0; i < r->pts->count; i++) {
+    struct tn_point *p = &r->pts->at[i];
+    LLVMValueRef *acc = &r->acc[i * r->chains + chain];
+    bool vec = LLVMGetTypeKind(LLVMTypeOf(*acc)) == LLVMVectorTypeKind;
+    if (fused) {
+      struct tn_val a = tn_emit_expr(e, p, term->op.arg[0]), b = tn_emit_expr(e, p, term->op.arg[1]);
+      *acc = tn_emit_muladd(e, vec ? tn_emit_widened(e, a) : a.v, vec ? tn_emit_widened(e, b) : b.v, *acc);
+    } else {
+      struct tn_val t = tn_emit_expr(e, p, term);
+      *acc = tn_emit_combine(e, st->reduce.combine, dtype, *acc, vec ? tn_emit_widened(e, t) : t.v);
+    }
+  }
+}
+
+static void reduce_level(struct tn_emit *e, struct reduction *r, int level);
+
+/* One value of the level's variable: everything inside it. */
+static void reduce_at(struct tn_emit *e, struct reduction *r, int level, LLVMValueRef value, int chain) {
+  set_everywhere(e, r->pts, r->st->reduce.var[level], (struct tn_val){value, false});
+  e->stamp++;
+  if (level + 1 == r->st->reduce.count)
+    reduce_step(e, r, chain);
+  else
+    reduce_level(e, r, level + 1);
+}
+
+static void reduce_level(struct tn_emit *e, struct reduction *r, int level) {
+  const struct tn_stmt *st = r->st;
+  bool innermost = level + 1 == st->reduce.count;
+  int64_t extent = st->reduce.var[level]->extent, inside = 1;
+  for (int k = level + 1; k < st->reduce.count; k++)
+    inside *= st->reduce.var[k]->extent;
+  if (inside * extent <= st->reduce.unroll) {
+    for (int64_t i = 0; i < extent; i++)
+      reduce_at(e, r, level, tn_emit_index(e, i), (int)(i % r->chains));
+    return;
+  }
+  int64_t step = innermost && st->reduce.unroll > 1 ? st->reduce.unroll : 1;
+  int64_t trips = extent / step;
+  int accs = r->pts->count * r->chains;
+  if (trips > 0) {
+    struct counted loop;
+    open_counted(e, &loop, r->acc, accs);
+    memcpy(r->acc, loop.carried, (size_t)accs * sizeof *r->acc);
+    LLVMValueRef first = loop.counter;
+    if (step != 1)
+      first = LLVMBuildNSWMul(e->b, first, tn_emit_index(e, step), "");
+    for (int64_t i = 0; i < step; i++) {
+      LLVMValueRef at = i ? LLVMBuildNSWAdd(e->b, first, tn_emit_index(e, i), "") : first;
+      reduce_at(e, r, level, at, (int)(i % r->chains));
+    }
+    close_counted(e, &loop, r->acc, trips);
+  }
+  for (int64_t i = trips * step; i < extent; i++)
+    reduce_at(e, r, level, tn_emit_index(e, i), (int)(i % r->chains));
+}
+
+/* The lanes of a vector combined into a scalar, halves against halves. */
+static LLVMValueRef across_lanes(struct tn_emit *e, enum tn_op combine, enum tn_dtype dtype, LLVMValueRef v,
+                                 int lanes) {
+  LLVMTypeRef i32 = LLVMInt32TypeInContext(e->c);
+  for (int half = lanes / 2; half >= 1; half /= 2) {
+    LLVMValueRef *low = TN_NEW_ARRAY(e->arena, LLVMValueRef, half),
+                 *high = TN_NEW_ARRAY(e->arena, LLVMValueRef, half);
+    for (int i = 0; i < half; i++) {
+      low[i] = LLVMConstInt(i32, (unsigned)i, 0);
+      high[i] = LLVMConstInt(i32, (unsigned)(i + half), 0);
+    }
+    LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(v));
+    LLVMValueRef a = LLVMBuildShuffleVector(e->b, v, none, LLVMConstVector(low, (unsigned)half), "");
+    LLVMValueRef b = LLVMBuildShuffleVector(e->b, v, none, LLVMConstVector(high, (unsigned)half), "");
+    int before = e->lanes;
+    e->lanes = half; /* constants that the combine makes have this width */
+    v = tn_emit_combine(e, combine, dtype, a, b);
+    e->lanes = before;
+  }
+  return LLVMBuildExtractElement(e->b, v, LLVMConstInt(i32, 0, 0), "");
+}
+
+static void emit_reduce(struct tn_emit *e, struct points *pts, const struct tn_stmt *st) {
+  enum tn_dtype dtype = st->reduce.acc->dtype;
+  enum tn_op combine = st->reduce.combine;
+  bool own_lanes = st->reduce.lane;
+  struct reduction r = {.st = st, .pts = pts, .chains = 1};
+  if (own_lanes && st->reduce.unroll > 1)
+    r.chains = st->reduce.unroll < 4 ? st->reduce.unroll : 4;
+  if (own_lanes && e->lane)
+    tn_bug(tn_arena_ctx(e->arena), "kernel '%s': a reduction over lanes inside a vector loop", e->nest->name);
+  if (own_lanes) {
+    e->lane = st->reduce.lane;
+    e->lanes = (int)e->lane->extent;
+  }
+  bool vec = e->lane && (own_lanes || tn_ex_uses(st->reduce.term, e->lane));
+  LLVMValueRef identity = tn_emit_identity(e, combine, dtype);
+  int accs = pts->count * r.chains;
+  r.acc = TN_NEW_ARRAY(e->arena, LLVMValueRef, accs);
+  for (int i = 0; i < accs; i++)
+    r.acc[i] = vec ? tn_emit_splat(e, identity) : identity;
+  if (!own_lanes && st->reduce.init)
+    for (int i = 0; i < pts->count; i++) {
+      struct tn_val init = tn_emit_expr(e, &pts->at[i], st->reduce.init);
+      vec |= init.vec;
+      r.acc[i * r.chains] = vec ? tn_emit_widened(e, init) : init.v;
+    }
+  int64_t trips = 1;
+  for (int i = 0; i < st->reduce.count; i++)
+    trips *= st->reduce.var[i]->extent;
+  if (st->reduce.count == 0)
+    reduce_step(e, &r, 0);
+  else if (trips > 0)
+    reduce_level(e, &r, 0);
+
+  for (int i = 0; i < pts->count; i++) {
+    LLVMValueRef v = r.acc[i * r.chains];
+    for (int k = 1; k < r.chains; k++)
+      v = tn_emit_combine(e, combine, dtype, v, r.acc[i * r.chains + k]);
+    r.acc[i] = own_lanes ? across_lanes(e, combine, dtype, v, e->lanes) : v;
+  }
+  if (own_lanes) {
+    e->lane = NULL;
+    e->lanes = 1;
+  }
+  e->stamp++;
+  for (int i = 0; i < pts->count; i++)
+    pts->at[i].var[st->reduce.acc->id] = (struct tn_val){r.acc[i], vec && !own_lanes};
+  if (pts->count > 1)
+    e->tiled |= bit_of(st->reduce.acc);
+  else
+    e->first.var[st->reduce.acc->id] = pts->at[0].var[st->reduce.acc->id];
+}
+
+/* ---- statements --------------------------------------------------------------------------------------------
+ */
+
+static void emit_loop(struct tn_emit *e, struct points *pts, const struct tn_stmt *st) {
+  struct tn_var *var = st->loop.var;
+  if (var->extent == 0)
+    return;
+  switch (st->loop.kind) {
+  case TN_LOOP_SERIAL:
+  case TN_LOOP_PARALLEL: {
+    struct counted loop;
+    open_counted(e, &loop, NULL, 0);
+    set_everywhere(e, pts, var, (struct tn_val){loop.counter, false});
+    emit_list(e, pts, st->loop.body);
+    close_counted(e, &loop, NULL, var->extent);
+    return;
+  }
+  case TN_LOOP_VECTOR:
+    if (e->lane)
+      tn_bug(tn_arena_ctx(e->arena), "kernel '%s': a vector loop inside another", e->nest->name);
+    e->lane = var;
+    e->lanes = (int)var->extent;
+    e->stamp++;
+    emit_list(e, pts, st->loop.body);
+    e->lane = NULL;
+    e->lanes = 1;
+    e->stamp++;
+    return;
+  case TN_LOOP_TILE: {
+    struct points inner = {.count = pts->count * (int)var->extent};
+    inner.at = TN_NEW_ARRAY(e->arena, struct tn_point, inner.count);
+    for (int i = 0; i < inner.count; i++) {
+      inner.at[i] = new_point(e, &pts->at[i / var->extent]);
+      inner.at[i].var[var->id] = (struct tn_val){tn_emit_index(e, i % var->extent), false};
+    }
+    uint64_t before = e->tiled;
+    if (inner.count > 1)
+      e->tiled |= bit_of(var);
+    else
+      e->first.var[var->id] = inner.at[0].var[var->id];
+    e->stamp++;
+    emit_list(e, &inner, st->loop.body);
+    e->tiled = before;
+    e->stamp++;
+    return;
+  }
+  }
+}
+
+static void emit_let(struct tn_emit *e, struct points *pts, const struct tn_stmt *st) {
+  const struct tn_var *var = st->let.var;
+  for (int i = 0; i < pts->count; i++) {
+    struct tn_val v = tn_emit_expr(e, &pts->at[i], st->let.value);
+    if (var->is_set) {
+      if (st->kind == TN_ST_LET) {
+        LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b);
+        LLVMPositionBuilder(e->b, e->entry, LLVMGetFirstInstruction(e->entry));
+        LLVMValueRef slot = LLVMBuildAlloca(e->b, tn_emit_type(e, var->dtype), var->name);
+        LLVMPositionBuilderAtEnd(e->b, here);
+        pts->at[i].var[var->id] = (struct tn_val){slot, false};
+      }
+      LLVMBuildStore(e->b, v.v, pts->at[i].var[var->id].v);
+    } else {
+      pts->at[i].var[var->id] = v;
+    }
+  }
+  if (pts->count > 1)
+    e->tiled |= bit_of(var);
+  else
+    e->first.var[var->id] = pts->at[0].var[var->id];
+  e->stamp++;
+}
+
+static void emit_branch(struct tn_emit *e, struct points *pts, const struct tn_stmt *st) {
+  for (int i = 0; i < pts->count; i++) {
+    struct points one = {&pts->at[i], 1};
+    LLVMBasicBlockRef test = st->kind == TN_ST_WHILE ? new_block(e, "while") : NULL;
+    if (test) {
+      LLVMBuildBr(e->b, test);
+      enter(e, test);
+    }
+    LLVMBasicBlockRef then = new_block(e, "then"), after = new_block(e, "after");
+    LLVMBasicBlockRef other = st->branch.other ? new_block(e, "else") : after;
+    LLVMBuildCondBr(e->b, tn_emit_expr(e, one.at, st->branch.cond).v, then, other);
+    enter(e, then);
+    emit_list(e, &one, st->branch.then);
+    LLVMBuildBr(e->b, test ? test : after);
+    if (st->branch.other) {
+      enter(e, other);
+      emit_list(e, &one, st->branch.other);
+      LLVMBuildBr(e->b, after);
+    }
+    enter(e, after);
+  }
+}
+
+static void emit_list(struct tn_emit *e, struct points *pts, const struct tn_stmt *list) {
+  for (const struct tn_stmt *st = list; st; st = st->next) {
+    switch (st->kind) {
+    case TN_ST_LOOP:
+      emit_loop(e, pts, st);
+      break;
+    case TN_ST_REDUCE:
+      emit_reduce(e, pts, st);
+      break;
+    case TN_ST_LET:
+    case TN_ST_SET:
+      emit_let(e, pts, st);
+      break;
+    case TN_ST_STORE:
+      for (int i = 0; i < pts->count; i++)
+        tn_emit_store(e, &pts->at[i], st);
+      break;
+    case TN_ST_IF:
+    case TN_ST_WHILE:
+      emit_branch(e, pts, st);
+      break;
+    }
+  }
+}
+
+LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMModuleRef module,
+                          const struct tn_nest *nest, const char *symbol, const bool *noalias) {
+  struct tn_emit e = {.arena = arena, .target = target, .nest = nest, .module = module, .lanes = 1, .stamp = 1};
+  e.c = LLVMGetModuleContext(module);
+  unsigned count = (unsigned)nest->bufs.count;
+  LLVMTypeRef pointer = LLVMPointerTypeInContext(e.c, 0);
+  LLVMTypeRef *types = TN_NEW_ARRAY(arena, LLVMTypeRef, count + 1);
+  for (unsigned i = 0; i < count; i++)
+    types[i] = pointer;
+  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e.c), types, count, 0);
+  e.function = LLVMAddFunction(module, symbol, type);
+  e.buffer = TN_NEW_ARRAY(arena, LLVMValueRef, count + 1);
+  static const char *const attributes[] = {"noalias", "readonly"};
+  for (unsigned i = 0; i < count; i++) {
+    e.buffer[i] = LLVMGetParam(e.function, i);
+    LLVMSetValueName2(e.buffer[i], nest->bufs.at[i]->name, strlen(nest->bufs.at[i]->name));
+    for (int k = 0; k < 2; k++) {
+      if (k == 0 ? !noalias[i] : nest->bufs.at[i]->written || nest->bufs.at[i]->param < 0)
+        continue;
+      unsigned id = LLVMGetEnumAttributeKindForName(attributes[k], strlen(attributes[k]));
+      LLVMAddAttributeAtIndex(e.function, i + 1, LLVMCreateEnumAttribute(e.c, id, 0));
+    }
+  }
+  unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
+  LLVMAddAttributeAtIndex(e.function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e.c, nounwind, 0));
+  e.b = LLVMCreateBuilderInContext(e.c);
+  e.math = (struct tn_math){.b = e.b,
+                            .module = module,
+                            .c = e.c,
+                            .hw_fma = target->fma,
+                            .hw_round = target->round,
+                            .soft_f64 = !target->f64};
+  e.entry = LLVMAppendBasicBlockInContext(e.c, e.function, "entry");
+  LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e.c, e.function, "start");
+  LLVMPositionBuilderAtEnd(e.b, e.entry);
+  LLVMBuildBr(e.b, start);
+  LLVMPositionBuilderAtEnd(e.b, start);
+  e.first = new_point(&e, NULL);
+  struct tn_point only = new_point(&e, NULL);
+  struct points pts = {&only, 1};
+  emit_list(&e, &pts, nest->body);
+  LLVMBuildRetVoid(e.b);
+  LLVMDisposeBuilder(e.b);
+  return e.function;
+}

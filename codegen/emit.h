@@ -1,0 +1,76 @@
+/* LLVM emission: from a scheduled nest to one LLVM function.  Internal to codegen. */
+#ifndef TENON_CODEGEN_EMIT_H
+#define TENON_CODEGEN_EMIT_H
+
+#include "codegen/math.h"
+#include "codegen/nest.h"
+#include "codegen/target.h"
+
+#include <llvm-c/Core.h>
+
+/* A value of the expression being emitted: one scalar for all lanes, or a vector of them.
+ * In SSA form f16 and bf16 are floats that hold representable values, bool is i1, TN_INDEX the pointer's width. */
+struct tn_val {
+  LLVMValueRef v;
+  bool vec;
+};
+
+/* One iteration of the tile loops around: the variables' values there, and what was emitted already. */
+struct tn_point {
+  struct tn_val *var; /* by variable id; a SET variable's is the address of its slot */
+  struct tn_val *memo; /* by expression id */
+  int *stamp;          /* memo entry is valid when it equals tn_emit.stamp */
+};
+
+struct tn_emit {
+  tn_arena *arena; /* scratch, dies with the kernel */
+  const struct tn_target *target;
+  const struct tn_nest *nest;
+  LLVMContextRef c;
+  LLVMModuleRef module;
+  LLVMBuilderRef b;
+  LLVMValueRef function;
+  LLVMBasicBlockRef entry; /* for allocas */
+  struct tn_math math;
+  LLVMValueRef *buffer; /* by index in nest->bufs */
+  const struct tn_var *lane; /* loop variable of the lanes; NULL: scalar code */
+  int lanes;
+  uint64_t tiled; /* variables (by bit, as tn_expr.uses) whose values differ between points */
+  struct tn_point first; /* the point that shares what no tile variable touches */
+  int stamp;
+};
+
+/* Types: of SSA values, and of memory. */
+LLVMTypeRef tn_emit_type(const struct tn_emit *e, enum tn_dtype dtype);
+LLVMTypeRef tn_emit_storage(const struct tn_emit *e, enum tn_dtype dtype);
+LLVMTypeRef tn_emit_widen(const struct tn_emit *e, LLVMTypeRef scalar, bool vec);
+
+LLVMValueRef tn_emit_index(const struct tn_emit *e, int64_t value);
+LLVMValueRef tn_emit_number(const struct tn_emit *e, enum tn_dtype dtype, double value);
+LLVMValueRef tn_emit_splat(struct tn_emit *e, LLVMValueRef scalar);
+LLVMValueRef tn_emit_widened(struct tn_emit *e, struct tn_val val); /* as a vector when in lanes */
+LLVMValueRef tn_emit_call(struct tn_emit *e, const char *intrinsic, LLVMTypeRef *overloads, unsigned overload_count,
+                          LLVMValueRef *args, unsigned arg_count);
+
+/* The scalar operator on values of `from`, giving `to`; all args scalar, or all vectors. emit_op.c */
+LLVMValueRef tn_emit_op(struct tn_emit *e, enum tn_op op, enum tn_dtype from, enum tn_dtype to, int flags,
+                        LLVMValueRef *arg);
+/* a * b + c on floats, fused where the target can. */
+LLVMValueRef tn_emit_muladd(struct tn_emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
+/* Combines for reductions; keeps nans. */
+LLVMValueRef tn_emit_combine(struct tn_emit *e, enum tn_op combine, enum tn_dtype dtype, LLVMValueRef a,
+                             LLVMValueRef b);
+LLVMValueRef tn_emit_identity(const struct tn_emit *e, enum tn_op combine, enum tn_dtype dtype);
+/* Rounds an SSA float to what f16 or bf16 can hold; others unchanged. */
+LLVMValueRef tn_emit_round(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v);
+
+/* Expressions and memory. emit_expr.c */
+struct tn_val tn_emit_expr(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x);
+void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *st);
+
+/* Emits the nest as `void symbol(ptr buffer0, ptr buffer1, ...)`, one argument for each of nest->bufs, locals
+ * included (the caller owns their memory).  noalias[i]: argument i overlaps no other.  emit.c */
+LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMModuleRef module,
+                          const struct tn_nest *nest, const char *symbol, const bool *noalias);
+
+#endif

@@ -1,0 +1,334 @@
+/* Emission of expressions: what is uniform over the lanes stays scalar, positions become addresses, and a load
+ * is a vector load, a splat or a gather according to its stride over the lanes. */
+#include "codegen/emit.h"
+
+static struct tn_val scalar(LLVMValueRef v) {
+  return (struct tn_val){v, false};
+}
+static struct tn_val vector(LLVMValueRef v) {
+  return (struct tn_val){v, true};
+}
+
+static bool over_lanes(const struct tn_emit *e, const struct tn_expr *x) {
+  return e->lane && tn_ex_uses(x, e->lane);
+}
+
+/* ---- positions ---------------------------------------------------------------------------------------------
+ */
+
+static LLVMValueRef lane_numbers(struct tn_emit *e) {
+  LLVMValueRef *number = TN_NEW_ARRAY(e->arena, LLVMValueRef, e->lanes);
+  for (int i = 0; i < e->lanes; i++)
+    number[i] = tn_emit_index(e, i);
+  return LLVMConstVector(number, (unsigned)e->lanes);
+}
+
+static LLVMValueRef scaled(struct tn_emit *e, LLVMValueRef v, int64_t coef) {
+  if (coef == 1)
+    return v;
+  LLVMTypeRef type = LLVMTypeOf(v);
+  LLVMValueRef factor = tn_emit_index(e, coef);
+  if (LLVMGetTypeKind(type) == LLVMVectorTypeKind)
+    factor = tn_emit_splat(e, factor);
+  return LLVMBuildNSWMul(e->b, v, factor, "");
+}
+
+/* base + sum coef * term at lane 0; terms with the lane variable left out when `lane_zero` (their stride over
+ * the lanes is known, so only the variable itself occurs). */
+static LLVMValueRef affine_scalar(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x,
+                                  bool lane_zero) {
+  if (x->kind != TN_EX_AFFINE) {
+    if (lane_zero && over_lanes(e, x))
+      return tn_emit_index(e, 0);
+    return tn_emit_expr(e, p, x).v;
+  }
+  LLVMValueRef sum = NULL;
+  for (int i = 0; i < x->affine.count; i++) {
+    if (lane_zero && over_lanes(e, x->affine.term[i]))
+      continue;
+    LLVMValueRef t = scaled(e, tn_emit_expr(e, p, x->affine.term[i]).v, x->affine.coef[i]);
+    sum = sum ? LLVMBuildNSWAdd(e->b, sum, t, "") : t;
+  }
+  LLVMValueRef base = tn_emit_index(e, x->affine.base);
+  if (!sum)
+    return base;
+  return x->affine.base ? LLVMBuildNSWAdd(e->b, sum, base, "") : sum;
+}
+
+static struct tn_val emit_affine(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
+  if (!over_lanes(e, x))
+    return scalar(affine_scalar(e, p, x, false));
+  LLVMValueRef uniform = tn_emit_index(e, x->affine.base), varying = NULL;
+  for (int i = 0; i < x->affine.count; i++) {
+    struct tn_val t = tn_emit_expr(e, p, x->affine.term[i]);
+    LLVMValueRef s = scaled(e, t.v, x->affine.coef[i]);
+    if (!t.vec)
+      uniform = LLVMBuildNSWAdd(e->b, uniform, s, "");
+    else
+      varying = varying ? LLVMBuildNSWAdd(e->b, varying, s, "") : s;
+  }
+  if (!varying)
+    return scalar(uniform);
+  return vector(LLVMBuildNSWAdd(e->b, varying, tn_emit_splat(e, uniform), ""));
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------
+ */
+
+static int buffer_number(const struct tn_emit *e, const struct tn_buf *buf) {
+  for (size_t i = 0; i < e->nest->bufs.count; i++)
+    if (e->nest->bufs.at[i] == buf)
+      return (int)i;
+  tn_bug(tn_arena_ctx(e->arena), "kernel '%s' uses buffer '%s' of another one", e->nest->name, buf->name);
+}
+
+static LLVMValueRef address(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index) {
+  return LLVMBuildGEP2(e->b, tn_emit_storage(e, buf->dtype), e->buffer[buffer_number(e, buf)], &index, 1, "");
+}
+
+static LLVMValueRef from_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec) {
+  LLVMTypeRef type = tn_emit_widen(e, tn_emit_type(e, dtype), vec);
+  switch (dtype) {
+  case TN_BOOL:
+    return LLVMBuildICmp(e->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
+  case TN_F16:
+    v = LLVMBuildBitCast(e->b, v, tn_emit_widen(e, LLVMHalfTypeInContext(e->c), vec), "");
+    return LLVMBuildFPExt(e->b, v, type, "");
+  case TN_BF16: {
+    LLVMTypeRef wide = tn_emit_widen(e, LLVMInt32TypeInContext(e->c), vec);
+    LLVMValueRef sixteen = LLVMConstInt(LLVMInt32TypeInContext(e->c), 16, 0);
+    v = LLVMBuildZExt(e->b, v, wide, "");
+    v = LLVMBuildShl(e->b, v, vec ? tn_emit_splat(e, sixteen) : sixteen, "");
+    return LLVMBuildBitCast(e->b, v, type, "");
+  }
+  default:
+    return v;
+  }
+}
+
+static LLVMValueRef to_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec) {
+  LLVMTypeRef type = tn_emit_widen(e, tn_emit_storage(e, dtype), vec);
+  switch (dtype) {
+  case TN_BOOL:
+    return LLVMBuildZExt(e->b, v, type, "");
+  case TN_F16:
+    v = LLVMBuildFPTrunc(e->b, v, tn_emit_widen(e, LLVMHalfTypeInContext(e->c), vec), "");
+    return LLVMBuildBitCast(e->b, v, type, "");
+  case TN_BF16: {
+    LLVMTypeRef wide = tn_emit_widen(e, LLVMInt32TypeInContext(e->c), vec);
+    LLVMValueRef sixteen = LLVMConstInt(LLVMInt32TypeInContext(e->c), 16, 0);
+    v = LLVMBuildBitCast(e->b, v, wide, "");
+    v = LLVMBuildLShr(e->b, v, vec ? tn_emit_splat(e, sixteen) : sixteen, "");
+    return LLVMBuildTrunc(e->b, v, type, "");
+  }
+  default:
+    return v;
+  }
+}
+
+static unsigned align_of(const struct tn_emit *e, enum tn_dtype dtype) {
+  (void)e;
+  return (unsigned)tn_dtype_size(dtype);
+}
+
+static LLVMValueRef load_one(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index) {
+  LLVMValueRef v = LLVMBuildLoad2(e->b, tn_emit_storage(e, buf->dtype), address(e, buf, index), "");
+  LLVMSetAlignment(v, align_of(e, buf->dtype));
+  return v;
+}
+
+static LLVMValueRef load_row(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index,
+                             LLVMValueRef mask) {
+  LLVMTypeRef type = tn_emit_widen(e, tn_emit_storage(e, buf->dtype), true);
+  LLVMValueRef at = address(e, buf, index);
+  if (!mask) {
+    LLVMValueRef v = LLVMBuildLoad2(e->b, type, at, "");
+    LLVMSetAlignment(v, align_of(e, buf->dtype));
+    return v;
+  }
+  LLVMTypeRef overload[2] = {type, LLVMTypeOf(at)};
+  LLVMValueRef arg[4] = {at, LLVMConstInt(LLVMInt32TypeInContext(e->c), align_of(e, buf->dtype), 0), mask,
+                         LLVMConstNull(type)};
+  return tn_emit_call(e, "llvm.masked.load", overload, 2, arg, 4);
+}
+
+static LLVMValueRef reversed(struct tn_emit *e, LLVMValueRef v) {
+  LLVMValueRef *number = TN_NEW_ARRAY(e->arena, LLVMValueRef, e->lanes);
+  for (int i = 0; i < e->lanes; i++)
+    number[i] = LLVMConstInt(LLVMInt32TypeInContext(e->c), (unsigned)(e->lanes - 1 - i), 0);
+  return LLVMBuildShuffleVector(e->b, v, LLVMGetUndef(LLVMTypeOf(v)),
+                                LLVMConstVector(number, (unsigned)e->lanes), "");
+}
+
+/* One scalar load a lane, at index[lane] or at first + stride * lane. */
+static LLVMValueRef gather(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef indices,
+                           LLVMValueRef first, int64_t stride) {
+  LLVMValueRef v = LLVMGetUndef(tn_emit_widen(e, tn_emit_storage(e, buf->dtype), true));
+  for (int i = 0; i < e->lanes; i++) {
+    LLVMValueRef lane = LLVMConstInt(LLVMInt32TypeInContext(e->c), (unsigned)i, 0);
+    LLVMValueRef index = indices ? LLVMBuildExtractElement(e->b, indices, lane, "")
+                                 : LLVMBuildNSWAdd(e->b, first, tn_emit_index(e, stride * i), "");
+    v = LLVMBuildInsertElement(e->b, v, load_one(e, buf, index), lane, "");
+  }
+  return v;
+}
+
+static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
+  const struct tn_buf *buf = x->load.buf;
+  const struct tn_expr *index = x->load.index, *guard = x->load.guard;
+  LLVMValueRef zero = tn_emit_index(e, 0);
+  if (!over_lanes(e, x)) {
+    LLVMValueRef at = affine_scalar(e, p, index, false);
+    if (!guard)
+      return scalar(from_storage(e, buf->dtype, load_one(e, buf, at), false));
+    /* Where the guard is false element 0 is read and dropped: no branch. */
+    LLVMValueRef ok = tn_emit_expr(e, p, guard).v;
+    LLVMValueRef v = load_one(e, buf, LLVMBuildSelect(e->b, ok, at, zero, ""));
+    v = LLVMBuildSelect(e->b, ok, v, LLVMConstNull(LLVMTypeOf(v)), "");
+    return scalar(from_storage(e, buf->dtype, v, false));
+  }
+  LLVMValueRef mask = guard ? tn_emit_widened(e, tn_emit_expr(e, p, guard)) : NULL;
+  int64_t stride;
+  LLVMValueRef v;
+  bool known = tn_ex_stride(index, e->lane, &stride);
+  if (known && (stride == 1 || (stride == -1 && !mask))) {
+    LLVMValueRef at = affine_scalar(e, p, index, true);
+    if (stride < 0)
+      at = LLVMBuildNSWSub(e->b, at, tn_emit_index(e, e->lanes - 1), "");
+    v = load_row(e, buf, at, mask);
+    if (stride < 0)
+      v = reversed(e, v);
+  } else if (known && !mask) {
+    LLVMValueRef first = affine_scalar(e, p, index, true);
+    v = stride == 0 ? tn_emit_splat(e, load_one(e, buf, first)) : gather(e, buf, NULL, first, stride);
+  } else {
+    LLVMValueRef at = tn_emit_widened(e, tn_emit_expr(e, p, index));
+    if (mask)
+      at = LLVMBuildSelect(e->b, mask, at, LLVMConstNull(LLVMTypeOf(at)), "");
+    v = gather(e, buf, at, NULL, 0);
+    if (mask)
+      v = LLVMBuildSelect(e->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "");
+  }
+  return vector(from_storage(e, buf->dtype, v, true));
+}
+
+void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *st) {
+  const struct tn_buf *buf = st->store.buf;
+  const struct tn_expr *index = st->store.index, *guard = st->store.guard;
+  struct tn_val value = tn_emit_expr(e, p, st->store.value);
+  if (!e->lane || (!over_lanes(e, index) && !value.vec)) {
+    LLVMValueRef at = affine_scalar(e, p, index, false);
+    LLVMBasicBlockRef after = NULL;
+    LLVMValueRef v = to_storage(e, buf->dtype, value.v, false);
+    if (guard) {
+      LLVMValueRef ok = tn_emit_expr(e, p, guard).v;
+      LLVMBasicBlockRef then = LLVMAppendBasicBlockInContext(e->c, e->function, "store");
+      after = LLVMAppendBasicBlockInContext(e->c, e->function, "stored");
+      LLVMBuildCondBr(e->b, ok, then, after);
+      LLVMPositionBuilderAtEnd(e->b, then);
+    }
+    LLVMValueRef store = LLVMBuildStore(e->b, v, address(e, buf, at));
+    LLVMSetAlignment(store, align_of(e, buf->dtype));
+    if (after) {
+      LLVMBuildBr(e->b, after);
+      LLVMPositionBuilderAtEnd(e->b, after);
+      e->stamp++; /* what was emitted before the branch is still valid, what came inside is not */
+    }
+    return;
+  }
+  LLVMValueRef v = to_storage(e, buf->dtype, tn_emit_widened(e, value), true);
+  LLVMValueRef mask = guard ? tn_emit_widened(e, tn_emit_expr(e, p, guard)) : NULL;
+  int64_t stride;
+  bool known = tn_ex_stride(index, e->lane, &stride);
+  if (known && stride == 1) {
+    LLVMValueRef at = address(e, buf, affine_scalar(e, p, index, true));
+    if (!mask) {
+      LLVMSetAlignment(LLVMBuildStore(e->b, v, at), align_of(e, buf->dtype));
+      return;
+    }
+    LLVMTypeRef overload[2] = {LLVMTypeOf(v), LLVMTypeOf(at)};
+    LLVMValueRef arg[4] = {v, at, LLVMConstInt(LLVMInt32TypeInContext(e->c), align_of(e, buf->dtype), 0), mask};
+    tn_emit_call(e, "llvm.masked.store", overload, 2, arg, 4);
+    return;
+  }
+  if (mask)
+    tn_bug(tn_arena_ctx(e->arena), "kernel '%s' scatters under a mask", e->nest->name);
+  LLVMValueRef indices = known ? NULL : tn_emit_widened(e, tn_emit_expr(e, p, index));
+  LLVMValueRef first = known ? affine_scalar(e, p, index, true) : NULL;
+  for (int i = 0; i < e->lanes; i++) {
+    LLVMValueRef lane = LLVMConstInt(LLVMInt32TypeInContext(e->c), (unsigned)i, 0);
+    LLVMValueRef at = known ? LLVMBuildNSWAdd(e->b, first, tn_emit_index(e, stride * i), "")
+                            : LLVMBuildExtractElement(e->b, indices, lane, "");
+    LLVMValueRef one = LLVMBuildExtractElement(e->b, v, lane, "");
+    LLVMSetAlignment(LLVMBuildStore(e->b, one, address(e, buf, at)), align_of(e, buf->dtype));
+  }
+}
+
+/* ---- all expressions ---------------------------------------------------------------------------------------
+ */
+
+static struct tn_val emit_var(struct tn_emit *e, struct tn_point *p, const struct tn_var *var) {
+  if (var == e->lane)
+    return vector(lane_numbers(e));
+  struct tn_val v = p->var[var->id];
+  if (!v.v)
+    tn_bug(tn_arena_ctx(e->arena), "kernel '%s' reads variable %s%d where it has no value", e->nest->name,
+           var->name, var->id);
+  if (!var->is_set)
+    return v;
+  return scalar(LLVMBuildLoad2(e->b, tn_emit_type(e, var->dtype), v.v, ""));
+}
+
+static struct tn_val emit_op(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
+  struct tn_val arg[3] = {0};
+  bool vec = false;
+  for (int i = 0; i < x->op.argc; i++) {
+    arg[i] = tn_emit_expr(e, p, x->op.arg[i]);
+    vec |= arg[i].vec;
+  }
+  LLVMValueRef v[3] = {0};
+  for (int i = 0; i < x->op.argc; i++) {
+    bool keep = x->op.op == TN_SELECT && i == 0 && !arg[0].vec; /* a uniform condition selects whole vectors */
+    v[i] = vec && !keep ? tn_emit_widened(e, arg[i]) : arg[i].v;
+  }
+  enum tn_dtype from = x->op.arg[x->op.op == TN_SELECT]->dtype;
+  /* A floor quotient or remainder of a position that is never negative is an unsigned one. */
+  if (x->dtype == TN_INDEX && (x->op.op == TN_DIV || x->op.op == TN_MOD) && x->op.arg[0]->lo >= 0) {
+    LLVMValueRef q =
+        x->op.op == TN_DIV ? LLVMBuildUDiv(e->b, v[0], v[1], "") : LLVMBuildURem(e->b, v[0], v[1], "");
+    return (struct tn_val){q, vec};
+  }
+  return (struct tn_val){tn_emit_op(e, x->op.op, from, x->dtype, x->op.flags, v), vec};
+}
+
+struct tn_val tn_emit_expr(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
+  if (!(x->uses & e->tiled))
+    p = &e->first;
+  if (p->stamp[x->id] == e->stamp)
+    return p->memo[x->id];
+  struct tn_val v = {0};
+  switch (x->kind) {
+  case TN_EX_INT:
+    v = scalar(x->dtype == TN_INDEX ? tn_emit_index(e, x->i)
+                                    : LLVMConstInt(tn_emit_type(e, x->dtype), (unsigned long long)x->i, 1));
+    break;
+  case TN_EX_FLOAT:
+    v = scalar(LLVMConstReal(tn_emit_type(e, x->dtype), x->f));
+    break;
+  case TN_EX_VAR:
+    v = emit_var(e, p, x->var);
+    break;
+  case TN_EX_AFFINE:
+    v = emit_affine(e, p, x);
+    break;
+  case TN_EX_LOAD:
+    v = emit_load(e, p, x);
+    break;
+  case TN_EX_OP:
+    v = emit_op(e, p, x);
+    break;
+  }
+  p->memo[x->id] = v;
+  p->stamp[x->id] = e->stamp;
+  return v;
+}
