@@ -1,0 +1,62 @@
+/* Code generation: from a planned module to object code, its C header and a function that can be called here.
+ *
+ * Everything LLVM is behind this header.  A build owns its LLVM context; it is disposed of with the tn_ctx. */
+#ifndef TENON_CODEGEN_CODEGEN_H
+#define TENON_CODEGEN_CODEGEN_H
+
+#include "ir/ir.h"
+
+struct tn_target_options {
+  const char *triple;   /* NULL: this machine */
+  const char *cpu;      /* NULL: "native" for this machine's triple, else the target's generic; "native" */
+  const char *features; /* NULL or "+x,-y", added to the cpu's */
+  int opt;              /* 0 to 3 */
+  bool small;           /* -Os */
+  int threads;          /* 1 */
+  bool profile;         /* the run function reports each kernel to a hook: for bench, in memory only */
+  const char *weights_section; /* NULL: .rodata.<name>_weights */
+  void (*progress)(void *user, const char *what, int done, int total); /* or NULL */
+  void *user;
+};
+
+struct tn_build_kernel {
+  const char *symbol; /* "digits_k3_conv1" */
+  const char *node;
+  int64_t flops, bytes, macs; /* a call */
+  int64_t calls;              /* a run; loop bodies count their trips when known */
+};
+
+/* What the artifact takes; bytes. */
+struct tn_build_facts {
+  int64_t code_bytes, weight_bytes, arena_bytes, arena_low_bound, io_bytes, stack_bytes, macs, flops;
+  int arena_align;
+  int kernel_count, kernel_distinct;
+  const struct tn_build_kernel *kernels; /* in order of first call; one row a call site */
+  struct tn_hash model_hash;
+};
+
+
+struct tn_codegen;
+
+/* Lowers, schedules and emits every kernel, the run function and the descriptor, and optimizes.  NULL after a
+ * diagnostic. */
+struct tn_codegen *tn_codegen(struct tn_module *module, const struct tn_target_options *options,
+                              struct tn_hash model_hash);
+const struct tn_build_facts *tn_codegen_facts(struct tn_codegen *cg); /* emits the object once, to measure it */
+
+enum tn_emit_kind { TN_EMIT_OBJECT, TN_EMIT_ASM, TN_EMIT_LLVM, TN_EMIT_NEST };
+bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_bytes *out);
+/* The text of <name>.h. */
+char *tn_codegen_header(struct tn_codegen *cg, tn_arena *arena);
+const char *tn_codegen_triple(const struct tn_codegen *cg);
+
+/* Loads the object into this process.  The run function takes arrays of pointers in the order of the graph's
+ * inputs and outputs.  hook (with options.profile): called after each kernel with its number in facts.kernels. */
+typedef int tn_run_function(const void *const *inputs, void *const *outputs, void *arena);
+tn_run_function *tn_codegen_load(struct tn_codegen *cg, void (*hook)(int kernel));
+
+/* Facts about targets for --help and reports. */
+const char *tn_host_triple(tn_ctx *ctx);
+const char *tn_llvm_version(void);
+
+#endif

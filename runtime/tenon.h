@@ -1,0 +1,57 @@
+/* The descriptor of a compiled model: what a program that knows nothing of the model needs to run it.
+ *
+ * A compiled model NAME exports `const struct tenon_model NAME_model`.  Every pointer in it is to read-only data;
+ * nothing is allocated.  This header and the one generated for a model declare the same types; either may come
+ * first. */
+#ifndef TENON_MODEL_ABI
+#define TENON_MODEL_ABI 1
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum tenon_dtype {
+  TENON_F32 = 1,
+  TENON_F64,
+  TENON_F16,
+  TENON_BF16,
+  TENON_I8,
+  TENON_I16,
+  TENON_I32,
+  TENON_I64,
+  TENON_U8,
+  TENON_U16,
+  TENON_U32,
+  TENON_U64,
+  TENON_BOOL
+};
+
+enum tenon_status {
+  TENON_OK = 0,
+  TENON_NULL_POINTER = -1,      /* an input, an output or the arena is missing */
+  TENON_ARENA_MISALIGNED = -2   /* the arena is not aligned to arena_align bytes */
+};
+
+struct tenon_tensor {
+  const char *name;    /* as in the model */
+  int32_t dtype;       /* enum tenon_dtype */
+  int32_t rank;
+  const int64_t *dims; /* rank of them */
+  int64_t bytes;
+  int64_t quant_count;         /* 0: not quantized; 1: one scale; else one a channel */
+  const float *scale;          /* quant_count of them */
+  const int32_t *zero_point;
+};
+
+struct tenon_model {
+  int32_t abi; /* TENON_MODEL_ABI */
+  int32_t arena_align;
+  const char *name;
+  const char *hash; /* 32 hexadecimal digits: the model's */
+  int64_t arena_bytes, weight_bytes, macs;
+  int32_t input_count, output_count;
+  const struct tenon_tensor *inputs, *outputs;
+  /* inputs, outputs: one pointer a tensor, in order.  Re-entrant: all state is in the arena. */
+  int (*run)(const void *const *inputs, void *const *outputs, void *arena);
+};
+
+#endif
