@@ -31,9 +31,9 @@ static const char *domain_of(const char *domain) {
   return !domain || strcmp(domain, "ai.onnx") == 0 ? "" : domain;
 }
 
-const char *tn_import_op_name(struct tn_import *im, const char *domain, const char *op) {
+const char *tn_import_op_name(tn_arena *arena, const char *domain, const char *op) {
   domain = domain_of(domain);
-  return *domain ? tn_printf(im->module->arena, "%s.%s", domain, op) : tn_strdup(im->module->arena, op);
+  return *domain ? tn_printf(arena, "%s.%s", domain, op) : tn_strdup(arena, op);
 }
 
 struct tn_where tn_import_where(const struct tn_onnx_node *n) {
@@ -262,7 +262,7 @@ static void note_gaps(struct tn_import *im, const Onnx__NodeProto *node, int dep
                       inner->name && *inner->name ? inner->name
                       : inner->n_output           ? inner->output[0]
                                                   : "",
-                      tn_import_op_name(im, domain, op), why);
+                      tn_import_op_name(im->module->arena, domain, op), why);
       note_gaps(im, inner, depth + 1);
     }
   }
@@ -321,7 +321,7 @@ static bool import_node_body(void *user) {
   struct tn_onnx_attrs *attrs = TN_NEW(im->scratch, struct tn_onnx_attrs);
   *attrs = (struct tn_onnx_attrs){proto, im->frame};
   struct tn_build b = {call->b->graph, call->b->before, tn_printf(arena, "%s%s", prefix, name),
-                       tn_import_op_name(im, domain, op)};
+                       tn_import_op_name(arena, domain, op)};
   struct tn_onnx_node n = {.im = im, .b = &b, .arena = arena, .attrs = attrs, .name = b.name};
   n.op = tn_strdup(arena, op);
   n.domain = tn_strdup(arena, domain);

@@ -89,7 +89,7 @@ bool tn_import_constant(struct tn_import *im, const struct tn_scope *home, const
 /* How a model-local function is known: "domain/name/overload". */
 const char *tn_import_function_key(struct tn_import *im, const char *domain, const char *name,
                                    const char *overload);
-const char *tn_import_op_name(struct tn_import *im, const char *domain, const char *op);
+const char *tn_import_op_name(tn_arena *arena, const char *domain, const char *op);
 
 /* ---- node.c ---- */
 /* The attribute of the node, references to a function's parameters resolved; NULL when absent. */
