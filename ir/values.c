@@ -156,6 +156,17 @@ static bool binary(struct walk *w, const struct tn_node *node, struct elements *
   return true;
 }
 
+/* An extent is taken to fit 32 bits and more. */
+static bool cast_keeps(struct walk *w, enum tn_dtype to, tn_dim dim) {
+  int64_t value;
+  if (!tn_dim_value(w->module, dim, &value))
+    return tn_dtype_size(to) >= 4;
+  struct tn_tensor one = {.type = tn_type_scalar(to), .data = &value, .bytes = sizeof value};
+  int64_t before = value;
+  tn_store_int(to, &value, 0, value);
+  return tn_tensor_int(&one, 0) == before;
+}
+
 static bool unary(struct walk *w, const struct tn_node *node, struct elements *out) {
   enum tn_dtype to = node->out[0]->type.dtype;
   if (!follow(w, node->in[0], out))
@@ -177,7 +188,9 @@ static bool unary(struct walk *w, const struct tn_node *node, struct elements *o
       if (low <= 0 && high >= 0 && low != high)
         return false;
       out->at[i] = low != 0 || high != 0;
-    } /* other casts and roundings leave whole numbers as they are */
+    } else if (node->op == TN_CAST && tn_dtype_is_int(to) && !cast_keeps(w, to, out->at[i])) {
+      return false;
+    } /* casts to floats and roundings leave whole numbers as they are */
   }
   return true;
 }
