@@ -5,16 +5,18 @@
 
 struct slice {
   int rank;
+  bool is_static; /* starts and sizes are numbers, no symbols */
   int64_t start[TN_MAX_RANK], step[TN_MAX_RANK], size[TN_MAX_RANK];
 };
 
 static struct slice read_slice(const struct tn_node *node) {
   struct tn_ints starts = tn_get_ints(node, TN_SLICE_starts), steps = tn_get_ints(node, TN_SLICE_steps);
   struct tn_ints sizes = tn_get_ints(node, TN_SLICE_sizes);
-  struct slice s = {.rank = (int)starts.count};
+  struct slice s = {.rank = (int)starts.count, .is_static = true};
   for (int d = 0; d < s.rank; d++) {
     s.start[d] = starts.at[d];
     s.size[d] = sizes.at[d];
+    s.is_static &= tn_dim_static(s.start[d]) && tn_dim_static(s.size[d]);
     s.step[d] = s.size[d] == 1 ? 1 : steps.at[d]; /* one element has no step */
   }
   return s;
@@ -40,7 +42,7 @@ static struct tn_value *slice_of_concat(struct tn_build *b, const struct slice *
                                         const struct tn_node *concat) {
   int axis = (int)tn_get_int(concat, TN_CONCAT_axis);
   int64_t first = s->start[axis], last = first + s->step[axis] * (s->size[axis] - 1), offset = 0;
-  if (s->size[axis] < 1)
+  if (!s->is_static || s->size[axis] < 1)
     return NULL;
   for (int i = 0; i < concat->in_count; i++) {
     struct tn_value *x = concat->in[i];
@@ -65,6 +67,8 @@ static struct tn_value *simplify_slice(struct tn_build *b, struct tn_node *node)
   struct tn_node *inner = tn_def_of(x, TN_SLICE);
   if (inner) {
     struct slice first = read_slice(inner);
+    if (!s.is_static || !first.is_static)
+      return NULL;
     for (int d = 0; d < s.rank; d++) {
       s.start[d] = first.start[d] + s.start[d] * first.step[d];
       s.step[d] *= first.step[d];

@@ -147,7 +147,9 @@ static struct tn_value *join_slices(struct tn_build *b, const struct tn_value *x
   for (int d = 0; d < x->type.rank; d++) {
     bool meets = d == axis ? c_start.at[d] == a_start.at[d] + a_step.at[d] * a_size.at[d]
                            : c_start.at[d] == a_start.at[d] && c_size.at[d] == a_size.at[d];
-    if (!meets || c_step.at[d] != a_step.at[d])
+    bool is_static = tn_dim_static(a_start.at[d]) && tn_dim_static(c_start.at[d]) &&
+                     tn_dim_static(a_size.at[d]) && tn_dim_static(c_size.at[d]);
+    if (!meets || !is_static || c_step.at[d] != a_step.at[d])
       return NULL;
     sizes[d] = a_size.at[d] + (d == axis ? c_size.at[d] : 0);
   }
