@@ -1,8 +1,8 @@
 /* ONNX graphs to tensor IR: scopes, nodes, model-local functions, subgraphs.
  *
- * Nodes are taken in the order of the file, which ONNX demands to be the order of execution.  Each is imported
- * under a guard of its own; when that fails its results are bound as unknown, the nodes that need them are
- * passed over, and the rest is imported, so that one run names everything that is wrong.
+ * Nodes are taken in an order of execution (order.c).  Each is imported under a guard of its own; when that
+ * fails its results are bound as unknown, the nodes that need them are passed over, and the rest is imported,
+ * so that one run names everything that is wrong.
  *
  * Invariant: a binding that is not unknown and not absent holds a value that is defined before the scope's
  * cursor. */
@@ -292,9 +292,7 @@ static bool resolve(struct tn_onnx_node *n, const Onnx__NodeProto *proto, bool *
     struct tn_binding *binding = tn_import_lookup(im, name, &home);
     if (!binding) {
       good = tn_onnx_error(
-          n,
-          "operand %d, '%s', is not defined before this node: expected a graph input, an initializer "
-          "or the result of an earlier node",
+          n, "operand %d, '%s', is not defined: expected a graph input, an initializer or the result of a node",
           i, name);
       continue;
     }
@@ -381,11 +379,6 @@ static void import_node(struct tn_import *im, const Onnx__NodeProto *proto, stru
   Onnx__OperatorSetIdProto *const *opsets = im->opsets;
   size_t opset_count = im->opset_count;
   int nesting = im->nesting;
-  for (size_t i = 0; i < proto->n_output; i++)
-    if (*proto->output[i] && tn_map_get(&scope->names, proto->output[i]))
-      tn_report(im->ctx, TN_ERROR, (struct tn_where){im->wire.path, plain(proto->name), plain(proto->op_type)},
-                "its result '%s' has a name that is already taken in this graph; names must be unique",
-                proto->output[i]);
   bool good = tn_guard(im->ctx, import_node_body, &call);
   im->scope = scope; /* the guard may have been reached from deep within */
   im->frame = frame;
@@ -398,8 +391,10 @@ static void import_node(struct tn_import *im, const Onnx__NodeProto *proto, stru
 }
 
 void tn_import_nodes(struct tn_import *im, Onnx__NodeProto *const *nodes, size_t count, struct tn_build *at) {
-  for (size_t i = 0; i < count && im->node_count <= TN_ONNX_MAX_NODES; i++)
-    import_node(im, nodes[i], at);
+  size_t *order = TN_NEW_ARRAY(im->scratch, size_t, count + 1);
+  size_t placed = tn_import_order(im, nodes, count, order);
+  for (size_t i = 0; i < placed && im->node_count <= TN_ONNX_MAX_NODES; i++)
+    import_node(im, nodes[order[i]], at);
 }
 
 /* ---- subgraphs

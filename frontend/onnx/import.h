@@ -91,6 +91,11 @@ const char *tn_import_function_key(struct tn_import *im, const char *domain, con
                                    const char *overload);
 const char *tn_import_op_name(tn_arena *arena, const char *domain, const char *op);
 
+/* ---- order.c ---- */
+/* Fills out[count] with the indices of the nodes in an order of execution; returns how many there are (a
+ * constant that a later one replaces is left out).  Reports names that are defined twice, and cycles. */
+size_t tn_import_order(struct tn_import *im, Onnx__NodeProto *const *nodes, size_t count, size_t *out);
+
 /* ---- node.c ---- */
 /* The attribute of the node, references to a function's parameters resolved; NULL when absent. */
 const Onnx__AttributeProto *tn_onnx_attr(const struct tn_onnx_attrs *attrs, const char *name);

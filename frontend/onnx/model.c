@@ -200,15 +200,20 @@ static bool read_vector(void *user) {
   if (!tn_file_map(v->ctx, v->path, &bytes))
     return false;
   tn_wire_init(&wire, v->ctx, v->scratch, tn_ctx_arena(v->ctx), v->path, bytes);
-  /* An empty tensor of rank 0 cannot be told from an empty file; a float scalar of zero bytes is no tensor. */
+  size_t errors = tn_diag_count(v->ctx, TN_NOTE);
   const Onnx__TensorProto *proto = (void *)tn_wire_read(&wire, &onnx__tensor_proto__descriptor);
-  if (!proto) {
-    tn_report(v->ctx, TN_NOTE, where, "expected a file that holds one tensor (TensorProto)");
+  if (!proto) { /* what else it may be */
+    size_t why = tn_diag_count(v->ctx, TN_NOTE);
+    const Onnx__SequenceProto *sequence = (void *)tn_wire_read(&wire, &onnx__sequence_proto__descriptor);
+    tn_diag_truncate(v->ctx, sequence ? errors : why);
+    if (sequence)
+      tn_report(v->ctx, TN_ERROR, where,
+                "expected one tensor, and found a sequence of %zu, which Tenon does not read",
+                sequence->n_tensor_values);
     return false;
   }
   if (tn_onnx_data_type(proto->data_type)->dtype == TN_NONE) {
-    tn_report(v->ctx, TN_ERROR, where,
-              "expected one tensor of a type that Tenon has, and found %s (a sequence or an optional, perhaps)",
+    tn_report(v->ctx, TN_ERROR, where, "expected one tensor of a type that Tenon has, and found %s",
               tn_onnx_data_type(proto->data_type)->name);
     return false;
   }
