@@ -1,0 +1,91 @@
+/* The stages of a build: open the target, emit the program, optimize, make the object, measure it. */
+#include "codegen/internal.h"
+
+#include <llvm-c/Object.h>
+
+struct tn_codegen *tn_codegen(struct tn_module *module, const struct tn_target_options *options,
+                              struct tn_hash model_hash) {
+  struct tn_codegen *cg = TN_NEW(module->arena, struct tn_codegen);
+  cg->ctx = module->ctx;
+  cg->arena = module->arena;
+  cg->module = module;
+  cg->options = *options;
+  cg->facts.model_hash = model_hash;
+  tn_str_init(&cg->nests, cg->arena);
+  if (!tn_llvm_open(cg) || !tn_emit_program(cg) || !tn_llvm_optimize(cg))
+    return NULL;
+  return cg;
+}
+
+static bool make_object(struct tn_codegen *cg) {
+  return cg->object.at || tn_llvm_emit(cg, false, &cg->object);
+}
+
+bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_bytes *out) {
+  const char *text = NULL;
+  switch (kind) {
+  case TN_EMIT_OBJECT:
+    if (!make_object(cg))
+      return false;
+    *out = cg->object;
+    return true;
+  case TN_EMIT_ASM:
+    return tn_llvm_emit(cg, true, out);
+  case TN_EMIT_LLVM:
+    text = tn_llvm_text(cg);
+    break;
+  case TN_EMIT_NEST:
+    text = cg->nests.at ? cg->nests.at : "";
+    break;
+  }
+  *out = (struct tn_bytes){(const uint8_t *)text, strlen(text)};
+  return true;
+}
+
+/* Bytes of code: the object's sections named .text*. */
+static int64_t code_bytes(struct tn_codegen *cg) {
+  int64_t total = 0;
+  LLVMMemoryBufferRef buffer =
+      LLVMCreateMemoryBufferWithMemoryRange((const char *)cg->object.at, cg->object.size, "object", 0);
+  char *message = NULL;
+  LLVMBinaryRef binary = LLVMCreateBinary(buffer, NULL, &message);
+  if (binary) {
+    LLVMSectionIteratorRef s = LLVMObjectFileCopySectionIterator(binary);
+    for (; !LLVMObjectFileIsSectionIteratorAtEnd(binary, s); LLVMMoveToNextSection(s)) {
+      const char *name = LLVMGetSectionName(s);
+      if (name && strncmp(name, ".text", 5) == 0)
+        total += (int64_t)LLVMGetSectionSize(s);
+    }
+    LLVMDisposeSectionIterator(s);
+    LLVMDisposeBinary(binary);
+  }
+  LLVMDisposeMessage(message);
+  LLVMDisposeMemoryBuffer(buffer);
+  return total;
+}
+
+const struct tn_build_facts *tn_codegen_facts(struct tn_codegen *cg) {
+  if (!cg->measured && make_object(cg)) {
+    cg->measured = true;
+    cg->facts.code_bytes = code_bytes(cg);
+    cg->facts.stack_bytes = cg->stack_bytes;
+  }
+  return &cg->facts;
+}
+
+const char *tn_codegen_triple(const struct tn_codegen *cg) {
+  return cg->target.triple;
+}
+
+tn_run_function *tn_codegen_load(struct tn_codegen *cg, void (*hook)(int kernel)) {
+  if (!make_object(cg))
+    return NULL;
+  union {
+    void *data;
+    tn_run_function *code;
+    void (*hook)(int);
+  } address = {.hook = hook};
+  address.data = tn_llvm_load(cg, tn_printf(cg->arena, "%s_run", cg->module->name), "tenon_profile_hook",
+                              hook ? address.data : NULL);
+  return address.code;
+}

@@ -1,0 +1,62 @@
+/* What the files of codegen share and nobody else sees. */
+#ifndef TENON_CODEGEN_INTERNAL_H
+#define TENON_CODEGEN_INTERNAL_H
+
+#include "codegen/codegen.h"
+#include "codegen/nest.h"
+#include "codegen/target.h"
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+/* Constants that kernels read, in one read-only section: equal bytes are stored once. */
+struct tn_weights {
+  tn_arena *arena;
+  struct tn_weight {
+    const void *data;
+    size_t bytes;
+    struct tn_hash hash;
+    int64_t offset;
+  } *items;
+  size_t count, cap;
+  int64_t bytes;
+};
+int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes); /* its offset; data is not copied */
+
+struct tn_codegen {
+  tn_ctx *ctx;
+  tn_arena *arena;
+  struct tn_module *module;
+  struct tn_target_options options;
+  struct tn_target target;
+  struct tn_build_facts facts;
+  struct tn_weights weights;
+  struct tn_str nests; /* text of every scheduled nest */
+  LLVMContextRef c;
+  LLVMModuleRef m;
+  LLVMTargetMachineRef machine;
+  LLVMTargetDataRef layout;
+  void *jit; /* LLVMOrcLLJITRef */
+  struct tn_bytes object;
+  bool measured;
+  int64_t scratch_bytes; /* kernels' local buffers, after the plan's arena */
+  int64_t stack_bytes;   /* largest frame sum, filled while the object is emitted */
+};
+
+/* llvm.c: the only file that knows LLVM's contexts, target machines and error conventions. */
+bool tn_llvm_open(struct tn_codegen *cg);     /* resolves target and machine, makes context and module */
+bool tn_llvm_optimize(struct tn_codegen *cg); /* verifies and runs the pass pipeline */
+bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out);
+char *tn_llvm_text(struct tn_codegen *cg);
+void *tn_llvm_load(struct tn_codegen *cg, const char *symbol, const char *hook_name, void *hook);
+
+/* program.c: the run function and the descriptor. */
+bool tn_emit_program(struct tn_codegen *cg);
+
+/* schedule.c: rewrites the nest's loops for the target. Packed constants become new constant buffers. */
+void tn_schedule(const struct tn_target *target, struct tn_nest *nest);
+
+/* A C identifier from any name: other characters become '_', a leading digit gets one before it. */
+char *tn_c_name(tn_arena *arena, const char *name);
+
+#endif

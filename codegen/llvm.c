@@ -1,0 +1,315 @@
+/* LLVM's contexts, target machines, pass pipelines and error conventions, wrapped once.
+ *
+ * LLVM reports errors in three ways: a bool with a message, an LLVMErrorRef, and a diagnostic handler; all end
+ * as diagnostics of the tn_ctx. */
+#include "codegen/internal.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/IRReader.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+
+#include <stdlib.h>
+
+static const struct tn_where nowhere;
+
+static bool failed(struct tn_codegen *cg, const char *doing, char *message) {
+  tn_report(cg->ctx, TN_ERROR, nowhere, "%s: %s", doing, message ? message : "no reason given");
+  LLVMDisposeMessage(message);
+  return false;
+}
+
+static bool failed_error(struct tn_codegen *cg, const char *doing, LLVMErrorRef error) {
+  char *message = LLVMGetErrorMessage(error);
+  tn_report(cg->ctx, TN_ERROR, nowhere, "%s: %s", doing, message);
+  LLVMDisposeErrorMessage(message);
+  return false;
+}
+
+/* ---- the machine -------------------------------------------------------------------------------------------
+ */
+
+static void init_targets(void) {
+  LLVMInitializeAllTargetInfos();
+  LLVMInitializeAllTargets();
+  LLVMInitializeAllTargetMCs();
+  LLVMInitializeAllAsmPrinters();
+  LLVMInitializeAllAsmParsers();
+}
+
+const char *tn_host_triple(tn_ctx *ctx) {
+  char *t = LLVMGetDefaultTargetTriple();
+  const char *copy = tn_strdup(tn_ctx_arena(ctx), t);
+  LLVMDisposeMessage(t);
+  return copy;
+}
+
+const char *tn_llvm_version(void) {
+  return LLVM_VERSION_STRING;
+}
+
+static bool has_prefix(const char *text, const char *prefix) {
+  return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static void on_diagnostic(LLVMDiagnosticInfoRef info, void *user) {
+  struct tn_codegen *cg = user;
+  char *text = LLVMGetDiagInfoDescription(info);
+  /* Every function asks for a warning when its frame passes 0 bytes: that is how frames are measured. */
+  const char *frame = strstr(text, "stack frame size (");
+  if (frame) {
+    int64_t bytes = strtoll(frame + strlen("stack frame size ("), NULL, 10);
+    if (bytes > cg->stack_bytes)
+      cg->stack_bytes = bytes;
+  } else if (LLVMGetDiagInfoSeverity(info) == LLVMDSError) {
+    tn_report(cg->ctx, TN_ERROR, nowhere, "LLVM: %s", text);
+  }
+  LLVMDisposeMessage(text);
+}
+
+static void close_llvm(void *object) {
+  struct tn_codegen *cg = object;
+  if (cg->jit)
+    LLVMOrcDisposeLLJIT(cg->jit);
+  if (cg->layout)
+    LLVMDisposeTargetData(cg->layout);
+  if (cg->machine)
+    LLVMDisposeTargetMachine(cg->machine);
+  if (cg->m)
+    LLVMDisposeModule(cg->m);
+  if (cg->c)
+    LLVMContextDispose(cg->c);
+}
+
+/* A function that multiplies, adds and rounds; its assembly shows which registers and instructions the cpu has.
+ */
+static const char probe_text[] =
+    "define void @probe(ptr %p, ptr %q) {\n"
+    "  %a = load <16 x float>, ptr %p, align 4\n"
+    "  %b = load <16 x float>, ptr %q, align 4\n"
+    "  %c = call <16 x float> @llvm.fma.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %a)\n"
+    "  store <16 x float> %c, ptr %p, align 4\n"
+    "  ret void\n}\n"
+    "define float @probe_round(float %x) {\n"
+    "  %r = call float @llvm.roundeven.f32(float %x)\n"
+    "  ret float %r\n}\n"
+    "define float @probe_half(half %x) {\n"
+    "  %r = fpext half %x to float\n"
+    "  ret float %r\n}\n"
+    "define double @probe_double(double %x) {\n"
+    "  %r = fmul double %x, %x\n"
+    "  ret double %r\n}\n"
+    "declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)\n"
+    "declare float @llvm.roundeven.f32(float)\n";
+
+static bool probe(struct tn_codegen *cg, char **assembly) {
+  char *message = NULL;
+  LLVMMemoryBufferRef text =
+      LLVMCreateMemoryBufferWithMemoryRangeCopy(probe_text, sizeof probe_text - 1, "probe");
+  LLVMModuleRef m;
+  if (LLVMParseIRInContext(cg->c, text, &m, &message))
+    return failed(cg, "cannot read the probe of the target", message);
+  LLVMSetTarget(m, cg->target.triple);
+  LLVMSetModuleDataLayout(m, cg->layout);
+  LLVMMemoryBufferRef out;
+  bool bad = LLVMTargetMachineEmitToMemoryBuffer(cg->machine, m, LLVMAssemblyFile, &message, &out);
+  LLVMDisposeModule(m);
+  if (bad)
+    return failed(cg, "cannot generate code for the target", message);
+  *assembly = tn_strndup(cg->arena, LLVMGetBufferStart(out), LLVMGetBufferSize(out));
+  LLVMDisposeMemoryBuffer(out);
+  return true;
+}
+
+/* Families: first row whose architecture is a prefix of the triple and whose register name occurs in the probe.
+ */
+static const struct family {
+  const char *arch, *sign;
+  struct tn_target row;
+} families[] = {
+#define FAMILY(arch, sign, name, vb, vr, ivb, rows, vectors, is_masked) \
+  {arch,                                                                \
+   sign,                                                                \
+   {.family = name,                                                     \
+    .vector_bytes = vb,                                                 \
+    .vector_regs = vr,                                                  \
+    .int_vector_bytes = ivb,                                            \
+    .tile_rows = rows,                                                  \
+    .tile_vectors = vectors,                                            \
+    .masked = is_masked}},
+#include "codegen/target.def"
+#undef FAMILY
+};
+
+static bool find_family(struct tn_codegen *cg) {
+  char *assembly;
+  if (!probe(cg, &assembly))
+    return false;
+  struct tn_target *t = &cg->target;
+  for (size_t i = 0; i < TN_COUNT(families); i++) {
+    const struct family *f = &families[i];
+    if (!has_prefix(t->triple, f->arch) || !strstr(assembly, f->sign))
+      continue;
+    const struct tn_target *r = &f->row;
+    t->family = r->family;
+    t->vector_bytes = r->vector_bytes;
+    t->vector_regs = r->vector_regs;
+    t->int_vector_bytes = r->int_vector_bytes;
+    t->tile_rows = r->tile_rows;
+    t->tile_vectors = r->tile_vectors;
+    t->masked = r->masked;
+    t->fma = !strstr(assembly, "fmaf");
+    t->round = !strstr(assembly, "roundevenf");
+    t->half = !strstr(assembly, "hf2") && !strstr(assembly, "h2f");
+    t->f64 = !strstr(assembly, "muldf3") && !strstr(assembly, "dmul");
+    return true;
+  }
+  tn_report(
+      cg->ctx, TN_ERROR, nowhere,
+      "target %s is not supported; supported architectures: x86_64, aarch64, arm, thumb, riscv32, riscv64",
+      t->triple);
+  return false;
+}
+
+bool tn_llvm_open(struct tn_codegen *cg) {
+  init_targets();
+  tn_ctx_cleanup(cg->ctx, close_llvm, cg);
+  cg->c = LLVMContextCreate();
+  LLVMContextSetDiagnosticHandler(cg->c, on_diagnostic, cg);
+  const struct tn_target_options *o = &cg->options;
+  struct tn_target *t = &cg->target;
+  char *host = LLVMGetDefaultTargetTriple();
+  char *normal = LLVMNormalizeTargetTriple(o->triple ? o->triple : host);
+  t->triple = tn_strdup(cg->arena, normal);
+  bool is_host = strcmp(normal, host) == 0;
+  LLVMDisposeMessage(normal);
+  LLVMDisposeMessage(host);
+  const char *cpu = o->cpu ? o->cpu : is_host ? "native" : "";
+  const char *features = o->features ? o->features : "";
+  if (strcmp(cpu, "native") == 0) {
+    char *name = LLVMGetHostCPUName(), *list = LLVMGetHostCPUFeatures();
+    t->cpu = tn_strdup(cg->arena, name);
+    t->features = tn_printf(cg->arena, "%s%s%s", list, *features ? "," : "", features);
+    LLVMDisposeMessage(name);
+    LLVMDisposeMessage(list);
+  } else {
+    t->cpu = cpu;
+    t->features = features;
+  }
+  char *message = NULL;
+  LLVMTargetRef target;
+  if (LLVMGetTargetFromTriple(t->triple, &target, &message))
+    return failed(cg, "unknown target", message);
+  bool bare = strstr(t->triple, "none") != NULL;
+  LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess, LLVMCodeGenLevelDefault,
+                                  LLVMCodeGenLevelAggressive};
+  cg->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, levels[o->opt & 3],
+                                        bare ? LLVMRelocStatic : LLVMRelocPIC, LLVMCodeModelDefault);
+  if (!cg->machine) {
+    tn_report(cg->ctx, TN_ERROR, nowhere, "LLVM makes no machine for target %s, cpu '%s'", t->triple, t->cpu);
+    return false;
+  }
+  cg->layout = LLVMCreateTargetDataLayout(cg->machine);
+  t->pointer_bits = (int)LLVMPointerSize(cg->layout) * 8;
+  t->opt = o->opt;
+  t->small = o->small;
+  t->threads = o->threads > 0 ? o->threads : 1;
+  if (!find_family(cg))
+    return false;
+  cg->m = LLVMModuleCreateWithNameInContext(cg->module->name, cg->c);
+  LLVMSetTarget(cg->m, t->triple);
+  LLVMSetModuleDataLayout(cg->m, cg->layout);
+  return true;
+}
+
+/* ---- optimization and output -------------------------------------------------------------------------------
+ */
+
+/* The nests come out scheduled: what is left is to clean the address arithmetic and hoist it. */
+static const char pipeline_o1[] = "function(sroa,early-cse,instcombine,simplifycfg)";
+static const char pipeline_o2[] =
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine,loop-mssa(loop-rotate,licm),early-cse<memssa>,"
+    "instcombine,loop-mssa(licm),simplifycfg)";
+
+bool tn_llvm_optimize(struct tn_codegen *cg) {
+  char *message = NULL;
+  if (LLVMVerifyModule(cg->m, LLVMReturnStatusAction, &message)) {
+    tn_report(cg->ctx, TN_BUG, nowhere, "the generated LLVM module is not valid: %s", message);
+    LLVMDisposeMessage(message);
+    return false;
+  }
+  LLVMDisposeMessage(message);
+  if (cg->options.opt == 0)
+    return true;
+  LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
+  LLVMErrorRef error = LLVMRunPasses(cg->m, cg->options.opt == 1 ? pipeline_o1 : pipeline_o2, cg->machine, o);
+  LLVMDisposePassBuilderOptions(o);
+  return error ? failed_error(cg, "LLVM's passes", error) : true;
+}
+
+bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out) {
+  char *message = NULL;
+  LLVMMemoryBufferRef buffer;
+  /* Emission changes the module: it is done on a copy, so that text can still be had. */
+  LLVMModuleRef copy = LLVMCloneModule(cg->m);
+  bool bad = LLVMTargetMachineEmitToMemoryBuffer(
+      cg->machine, copy, assembly ? LLVMAssemblyFile : LLVMObjectFile, &message, &buffer);
+  LLVMDisposeModule(copy);
+  if (bad)
+    return failed(cg, "LLVM's code generator", message);
+  size_t size = LLVMGetBufferSize(buffer);
+  uint8_t *at = tn_alloc_raw(cg->arena, size + 1, 64);
+  memcpy(at, LLVMGetBufferStart(buffer), size);
+  at[size] = 0;
+  LLVMDisposeMemoryBuffer(buffer);
+  *out = (struct tn_bytes){at, size};
+  return tn_diag_count(cg->ctx, TN_ERROR) == 0;
+}
+
+char *tn_llvm_text(struct tn_codegen *cg) {
+  char *text = LLVMPrintModuleToString(cg->m);
+  char *copy = tn_strdup(cg->arena, text);
+  LLVMDisposeMessage(text);
+  return copy;
+}
+
+/* ---- in memory ---------------------------------------------------------------------------------------------
+ */
+
+void *tn_llvm_load(struct tn_codegen *cg, const char *symbol, const char *hook_name, void *hook) {
+  LLVMOrcLLJITRef jit;
+  LLVMErrorRef error = LLVMOrcCreateLLJIT(&jit, NULL);
+  if (error) {
+    failed_error(cg, "LLVM's just-in-time linker", error);
+    return NULL;
+  }
+  cg->jit = jit;
+  LLVMOrcJITDylibRef library = LLVMOrcLLJITGetMainJITDylib(jit);
+  LLVMOrcDefinitionGeneratorRef process;
+  char prefix = LLVMOrcLLJITGetGlobalPrefix(jit);
+  error = LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL);
+  if (!error)
+    LLVMOrcJITDylibAddGenerator(library, process);
+  if (!error && hook) {
+    LLVMOrcCSymbolMapPair pair = {
+        LLVMOrcLLJITMangleAndIntern(jit, hook_name),
+        {(LLVMOrcExecutorAddress)(uintptr_t)hook, {LLVMJITSymbolGenericFlagsExported, 0}}};
+    error = LLVMOrcJITDylibDefine(library, LLVMOrcAbsoluteSymbols(&pair, 1));
+  }
+  LLVMOrcExecutorAddress address = 0;
+  if (!error) {
+    LLVMMemoryBufferRef buffer =
+        LLVMCreateMemoryBufferWithMemoryRangeCopy((const char *)cg->object.at, cg->object.size, symbol);
+    error = LLVMOrcLLJITAddObjectFile(jit, library, buffer);
+  }
+  if (!error)
+    error = LLVMOrcLLJITLookup(jit, &address, symbol);
+  if (error) {
+    failed_error(cg, "loading the compiled model", error);
+    return NULL;
+  }
+  return (void *)(uintptr_t)address;
+}

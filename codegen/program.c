@@ -1,0 +1,497 @@
+/* The program around the kernels: kernel functions (equal ones emitted once), the run function with its control
+ * flow, the weights, and the descriptor of runtime/tenon.h. */
+#include "codegen/emit.h"
+#include "codegen/internal.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+
+char *tn_c_name(tn_arena *arena, const char *name) {
+  struct tn_str s;
+  tn_str_init(&s, arena);
+  if (!*name || isdigit((unsigned char)*name))
+    tn_str_add(&s, "_");
+  for (const char *c = name; *c; c++)
+    tn_str_add(&s, "%c", isalnum((unsigned char)*c) && (unsigned char)*c < 128 ? *c : '_');
+  return s.at;
+}
+
+/* ---- weights -----------------------------------------------------------------------------------------------
+ */
+
+#define WEIGHT_ALIGN 64
+
+int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes) {
+  struct tn_hash hash = tn_hash_bytes(data, bytes);
+  for (size_t i = 0; i < w->count; i++)
+    if (w->items[i].bytes == bytes && tn_hash_equal(w->items[i].hash, hash))
+      return w->items[i].offset;
+  struct tn_weight item = {data, bytes, hash, tn_round_up(w->bytes, WEIGHT_ALIGN)};
+  TN_VEC(struct tn_weight) items = {w->items, w->count, w->cap};
+  TN_PUSH(w->arena, &items, item);
+  w->items = items.at;
+  w->count = items.count;
+  w->cap = items.cap;
+  w->bytes = item.offset + (int64_t)bytes;
+  return item.offset;
+}
+
+static void fill_weights(struct tn_codegen *cg, LLVMValueRef global) {
+  struct tn_weights *w = &cg->weights;
+  char *blob = tn_alloc(cg->arena, (size_t)w->bytes + 1);
+  for (size_t i = 0; i < w->count; i++)
+    memcpy(blob + w->items[i].offset, w->items[i].data, w->items[i].bytes);
+  LLVMValueRef data = LLVMConstStringInContext2(cg->c, blob, (size_t)w->bytes, 1);
+  LLVMValueRef real = LLVMAddGlobal(cg->m, LLVMTypeOf(data), "");
+  LLVMSetInitializer(real, data);
+  LLVMSetGlobalConstant(real, 1);
+  LLVMSetLinkage(real, LLVMInternalLinkage);
+  LLVMSetAlignment(real, WEIGHT_ALIGN);
+  const char *section = cg->options.weights_section;
+  LLVMSetSection(real, section ? section : tn_printf(cg->arena, ".rodata.%s_weights", cg->module->name));
+  LLVMReplaceAllUsesWith(global, real);
+  const char *name = tn_printf(cg->arena, "%s_weights", cg->module->name);
+  LLVMDeleteGlobal(global);
+  LLVMSetValueName2(real, name, strlen(name));
+}
+
+/* ---- building the run function -----------------------------------------------------------------------------
+ */
+
+struct emitted {
+  struct tn_hash key;
+  LLVMValueRef function;
+};
+
+struct program {
+  struct tn_codegen *cg;
+  tn_arena *arena;
+  LLVMBuilderRef b;
+  LLVMValueRef run, arena_ptr, weights, scratch; /* scratch: offset patched in at the end */
+  LLVMValueRef *input, *output;
+  LLVMTypeRef i8, i32, i64, pointer;
+  TN_VEC(struct emitted) kernels;
+  TN_VEC(struct tn_build_kernel) rows;
+  int64_t trips; /* product of the known trip counts around */
+};
+
+static LLVMValueRef constant_i64(struct program *p, int64_t v) {
+  return LLVMConstInt(p->i64, (unsigned long long)v, 1);
+}
+
+static LLVMValueRef offset_ptr(struct program *p, LLVMValueRef base, int64_t offset) {
+  LLVMTypeRef index = LLVMIntTypeInContext(p->cg->c, (unsigned)p->cg->target.pointer_bits);
+  LLVMValueRef at = LLVMConstInt(index, (unsigned long long)offset, 1);
+  return offset ? LLVMBuildGEP2(p->b, p->i8, base, &at, 1, "") : base;
+}
+
+static LLVMValueRef weight_ptr(struct program *p, const struct tn_tensor *tensor) {
+  return offset_ptr(p, p->weights, tn_weights_place(&p->cg->weights, tensor->data, tensor->bytes));
+}
+
+static LLVMValueRef value_ptr(struct program *p, const struct tn_value *v) {
+  switch (v->storage.place) {
+  case TN_IN_INPUT:
+    return p->input[v->storage.index];
+  case TN_IN_OUTPUT:
+    return p->output[v->storage.index];
+  case TN_IN_ARENA:
+    return offset_ptr(p, p->arena_ptr, v->storage.index);
+  case TN_IN_WEIGHTS: {
+    const struct tn_value *source = v; /* a view's storage is that of the constant it views */
+    while (source->def && source->def->op == TN_RESHAPE)
+      source = source->def->in[0];
+    const struct tn_tensor *t = tn_value_tensor(source);
+    if (t)
+      return weight_ptr(p, t);
+    break;
+  }
+  case TN_NOWHERE:
+    break;
+  }
+  tn_bug(p->cg->ctx, "value '%s' has no storage at code generation", v->name);
+}
+
+static bool same_storage(const struct tn_value *a, const struct tn_value *b) {
+  return a->storage.place == b->storage.place && a->storage.index == b->storage.index;
+}
+
+static int64_t bytes_of(struct program *p, const struct tn_value *v) {
+  int64_t bytes;
+  if (!tn_type_bytes(&v->type, &bytes))
+    tn_bug(p->cg->ctx, "value '%s' reached code generation without a static shape", v->name);
+  return bytes;
+}
+
+static void copy_bytes(struct program *p, LLVMValueRef to, LLVMValueRef from, int64_t bytes) {
+  if (bytes > 0)
+    LLVMBuildMemMove(p->b, to, 1, from, 1,
+                     LLVMConstInt(LLVMIntTypeInContext(p->cg->c, (unsigned)p->cg->target.pointer_bits),
+                                  (unsigned long long)bytes, 0));
+}
+
+static void copy_value(struct program *p, const struct tn_value *to, const struct tn_value *from) {
+  if (!same_storage(to, from))
+    copy_bytes(p, value_ptr(p, to), value_ptr(p, from), bytes_of(p, from));
+}
+
+static void call_hook(struct program *p, int kernel) {
+  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(p->cg->c), &p->i32, 1, 0);
+  LLVMValueRef hook = LLVMGetNamedFunction(p->cg->m, "tenon_profile_hook");
+  if (!hook)
+    hook = LLVMAddFunction(p->cg->m, "tenon_profile_hook", type);
+  LLVMValueRef number = LLVMConstInt(p->i32, (unsigned)kernel, 0);
+  LLVMBuildCall2(p->b, type, hook, &number, 1, "");
+}
+
+static void add_string_attribute(struct tn_codegen *cg, LLVMValueRef f, const char *key, const char *value) {
+  LLVMAddAttributeAtIndex(
+      f, LLVMAttributeFunctionIndex,
+      LLVMCreateStringAttribute(cg->c, key, (unsigned)strlen(key), value, (unsigned)strlen(value)));
+}
+
+/* Every function: its cpu, its section, and a report of its frame (see llvm.c). */
+static void dress_function(struct tn_codegen *cg, LLVMValueRef f, const char *name) {
+  if (*cg->target.cpu)
+    add_string_attribute(cg, f, "target-cpu", cg->target.cpu);
+  if (*cg->target.features)
+    add_string_attribute(cg, f, "target-features", cg->target.features);
+  add_string_attribute(cg, f, "warn-stack-size", "0");
+  if (cg->target.small) {
+    unsigned id = LLVMGetEnumAttributeKindForName("optsize", 7);
+    LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(cg->c, id, 0));
+  }
+  LLVMSetSection(f, tn_printf(cg->arena, ".text.%s", name));
+}
+
+static bool emit_kernel(struct program *p, struct tn_node *node) {
+  struct tn_codegen *cg = p->cg;
+  struct tn_nest *nest = tn_lower_node(p->arena, node);
+  if (!nest)
+    return false;
+  if (cg->target.opt > 0)
+    tn_schedule(&cg->target, nest);
+  unsigned count = (unsigned)nest->bufs.count;
+  LLVMValueRef *args = TN_NEW_ARRAY(p->arena, LLVMValueRef, count + 1);
+  bool *noalias = TN_NEW_ARRAY(p->arena, bool, count + 1);
+  int64_t local = 0;
+  for (unsigned i = 0; i < count; i++) {
+    const struct tn_buf *buf = nest->bufs.at[i];
+    noalias[i] = true;
+    if (buf->param < 0 && !buf->data) {
+      args[i] = LLVMBuildGEP2(p->b, p->i8, p->scratch, (LLVMValueRef[]){constant_i64(p, local)}, 1, "");
+      local = tn_round_up(local + buf->count * (int64_t)tn_dtype_size(buf->dtype), 64);
+    } else if (buf->data) {
+      args[i] = weight_ptr(p, buf->data);
+    } else {
+      args[i] = value_ptr(p, buf->value);
+      for (unsigned k = 0; k < count; k++)
+        if (k != i && nest->bufs.at[k]->value && same_storage(buf->value, nest->bufs.at[k]->value))
+          noalias[i] = false;
+    }
+  }
+  if (local > cg->scratch_bytes)
+    cg->scratch_bytes = local;
+
+  tn_str_add(&cg->nests, "%s\n", tn_nest_print(p->arena, nest));
+  uint64_t alias_bits = 0;
+  for (unsigned i = 0; i < count; i++)
+    alias_bits = alias_bits * 31 + noalias[i];
+  struct tn_hash key = tn_nest_key(p->arena, nest);
+  key.low ^= alias_bits;
+  LLVMValueRef function = NULL;
+  for (size_t i = 0; i < p->kernels.count; i++)
+    if (tn_hash_equal(p->kernels.at[i].key, key))
+      function = p->kernels.at[i].function;
+  if (!function) {
+    const char *symbol = tn_printf(cg->arena, "%s_k%zu_%s", cg->module->name, p->kernels.count,
+                                   tn_c_name(p->arena, node->name ? node->name : "kernel"));
+    tn_arena *scratch = tn_arena_create(cg->ctx);
+    function = tn_emit_nest(scratch, &cg->target, cg->m, nest, symbol, noalias);
+    tn_arena_destroy(scratch);
+    LLVMSetLinkage(function, LLVMInternalLinkage);
+    unsigned noinline_id = LLVMGetEnumAttributeKindForName("noinline", 8);
+    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(cg->c, noinline_id, 0));
+    dress_function(cg, function, symbol);
+    struct emitted e = {key, function};
+    TN_PUSH(p->arena, &p->kernels, e);
+  }
+  LLVMBuildCall2(p->b, LLVMGlobalGetValueType(function), function, args, count, "");
+  size_t length;
+  struct tn_build_kernel row = {.symbol = LLVMGetValueName2(function, &length),
+                                .node = node->name,
+                                .flops = nest->flops,
+                                .bytes = nest->bytes,
+                                .macs = nest->macs,
+                                .calls = p->trips};
+  row.symbol = tn_strdup(cg->arena, row.symbol);
+  if (cg->options.profile)
+    call_hook(p, (int)p->rows.count);
+  TN_PUSH(cg->arena, &p->rows, row);
+  return true;
+}
+
+static bool emit_graph(struct program *p, struct tn_graph *graph);
+
+static LLVMBasicBlockRef new_block(struct program *p, const char *name) {
+  return LLVMAppendBasicBlockInContext(p->cg->c, p->run, name);
+}
+
+static bool emit_if(struct program *p, struct tn_node *node) {
+  LLVMBasicBlockRef arm[2] = {new_block(p, "then"), new_block(p, "else")}, after = new_block(p, "after");
+  LLVMValueRef cond = LLVMBuildLoad2(p->b, p->i8, value_ptr(p, node->in[0]), "");
+  LLVMBuildCondBr(p->b, LLVMBuildICmp(p->b, LLVMIntNE, cond, LLVMConstNull(p->i8), ""), arm[0], arm[1]);
+  for (int r = 0; r < 2; r++) {
+    LLVMPositionBuilderAtEnd(p->b, arm[r]);
+    if (!emit_graph(p, node->region[r]))
+      return false;
+    for (int i = 0; i < node->out_count; i++)
+      copy_value(p, node->out[i], node->region[r]->outputs.at[i]);
+    LLVMBuildBr(p->b, after);
+  }
+  LLVMPositionBuilderAtEnd(p->b, after);
+  return true;
+}
+
+/* See the contract of the memory plan in passes/passes.h. */
+static bool emit_loop(struct program *p, struct tn_node *node) {
+  struct tn_graph *body = node->region[0];
+  int carried = node->in_count - 2;
+  for (int i = 0; i < carried; i++)
+    copy_value(p, node->out[i], node->in[2 + i]);
+  LLVMValueRef trip =
+      node->in[0] ? LLVMBuildLoad2(p->b, p->i64, value_ptr(p, node->in[0]), "") : constant_i64(p, INT64_MAX);
+  if (node->in[0])
+    LLVMSetAlignment(trip, 1);
+  LLVMValueRef cond_slot = value_ptr(p, body->inputs.at[1]);
+  LLVMValueRef first =
+      node->in[1] ? LLVMBuildLoad2(p->b, p->i8, value_ptr(p, node->in[1]), "") : LLVMConstInt(p->i8, 1, 0);
+  LLVMBuildStore(p->b, first, cond_slot);
+  LLVMBasicBlockRef before = LLVMGetInsertBlock(p->b), test = new_block(p, "test"),
+                    inside = new_block(p, "body"), after = new_block(p, "after");
+  LLVMBuildBr(p->b, test);
+  LLVMPositionBuilderAtEnd(p->b, test);
+  LLVMValueRef i = LLVMBuildPhi(p->b, p->i64, "iteration"), zero = constant_i64(p, 0);
+  LLVMAddIncoming(i, &zero, &before, 1);
+  LLVMValueRef go =
+      LLVMBuildICmp(p->b, LLVMIntNE, LLVMBuildLoad2(p->b, p->i8, cond_slot, ""), LLVMConstNull(p->i8), "");
+  go = LLVMBuildAnd(p->b, go, LLVMBuildICmp(p->b, LLVMIntSLT, i, trip, ""), "");
+  LLVMBuildCondBr(p->b, go, inside, after);
+  LLVMPositionBuilderAtEnd(p->b, inside);
+  LLVMSetAlignment(LLVMBuildStore(p->b, i, value_ptr(p, body->inputs.at[0])), 1);
+  int64_t known = tn_get_int(node, TN_LOOP_trip), trips = p->trips;
+  p->trips = known > 0 ? trips * known : trips;
+  if (!emit_graph(p, body))
+    return false;
+  p->trips = trips;
+  LLVMTypeRef index = LLVMIntTypeInContext(p->cg->c, (unsigned)p->cg->target.pointer_bits);
+  for (int k = carried; k < node->out_count; k++) {
+    struct tn_value *row = body->outputs.at[1 + k];
+    int64_t bytes = bytes_of(p, row);
+    LLVMValueRef at = LLVMBuildIntCast2(p->b, i, index, 1, "");
+    at = LLVMBuildMul(p->b, at, LLVMConstInt(index, (unsigned long long)bytes, 0), "");
+    copy_bytes(p, LLVMBuildGEP2(p->b, p->i8, value_ptr(p, node->out[k]), &at, 1, ""), value_ptr(p, row), bytes);
+  }
+  copy_value(p, body->inputs.at[1], body->outputs.at[0]);
+  for (int k = 0; k < carried; k++)
+    copy_value(p, node->out[k], body->outputs.at[1 + k]);
+  LLVMValueRef next = LLVMBuildAdd(p->b, i, constant_i64(p, 1), "");
+  LLVMBasicBlockRef end = LLVMGetInsertBlock(p->b);
+  LLVMAddIncoming(i, &next, &end, 1);
+  LLVMBuildBr(p->b, test);
+  LLVMPositionBuilderAtEnd(p->b, after);
+  return true;
+}
+
+static bool emit_graph(struct program *p, struct tn_graph *graph) {
+  int total = 0, done = 0;
+  for (struct tn_node *n = graph->first; n; n = n->next)
+    total++;
+  for (struct tn_node *n = graph->first; n; n = n->next) {
+    bool ok = true;
+    if (n->op == TN_KERNEL)
+      ok = emit_kernel(p, n);
+    else if (n->op == TN_IF)
+      ok = emit_if(p, n);
+    else if (n->op == TN_LOOP)
+      ok = emit_loop(p, n);
+    else if (n->op != TN_CONSTANT && !(tn_op_info(n->op)->flags & TN_VIEW))
+      tn_bug(p->cg->ctx, "node '%s' (%s) reached code generation outside a kernel", n->name,
+             tn_op_info(n->op)->name);
+    if (!ok)
+      return false;
+    done++;
+    if (p->cg->options.progress && graph == p->cg->module->main)
+      p->cg->options.progress(p->cg->options.user, "kernels", done, total);
+  }
+  return true;
+}
+
+/* ---- the function's entry ----------------------------------------------------------------------------------
+ */
+
+static void return_if(struct program *p, LLVMValueRef bad, int status) {
+  LLVMBasicBlockRef fail = new_block(p, "fail"), go = new_block(p, "go");
+  LLVMBuildCondBr(p->b, bad, fail, go);
+  LLVMPositionBuilderAtEnd(p->b, fail);
+  LLVMBuildRet(p->b, LLVMConstInt(p->i32, (unsigned long long)status, 1));
+  LLVMPositionBuilderAtEnd(p->b, go);
+}
+
+static LLVMValueRef *load_pointers(struct program *p, LLVMValueRef array, const struct tn_value *const *values,
+                                   size_t count) {
+  LLVMValueRef *at = TN_NEW_ARRAY(p->arena, LLVMValueRef, count + 1);
+  if (count)
+    return_if(p, LLVMBuildIsNull(p->b, array, ""), -1);
+  for (size_t i = 0; i < count; i++) {
+    LLVMValueRef number = LLVMConstInt(p->i32, i, 0);
+    at[i] = LLVMBuildLoad2(p->b, p->pointer, LLVMBuildGEP2(p->b, p->pointer, array, &number, 1, ""), "");
+    if (bytes_of(p, values[i]) > 0)
+      return_if(p, LLVMBuildIsNull(p->b, at[i], ""), -1);
+  }
+  return at;
+}
+
+/* ---- the descriptor ----------------------------------------------------------------------------------------
+ */
+
+static LLVMValueRef add_constant(struct program *p, LLVMValueRef value) {
+  LLVMValueRef g = LLVMAddGlobal(p->cg->m, LLVMTypeOf(value), "");
+  LLVMSetInitializer(g, value);
+  LLVMSetGlobalConstant(g, 1);
+  LLVMSetLinkage(g, LLVMPrivateLinkage);
+  return g;
+}
+
+static LLVMValueRef string_constant(struct program *p, const char *text) {
+  LLVMValueRef g = add_constant(p, LLVMConstStringInContext2(p->cg->c, text, strlen(text), 0));
+  LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
+  return g;
+}
+
+static LLVMValueRef tensor_constant(struct program *p, const struct tn_value *v) {
+  LLVMValueRef dims[TN_MAX_RANK];
+  for (int d = 0; d < v->type.rank; d++)
+    dims[d] = constant_i64(p, v->type.dim[d]);
+  LLVMValueRef null = LLVMConstNull(p->pointer), scale = null, zero_point = null;
+  const struct tn_quant *q = v->type.quant;
+  if (q) {
+    scale = add_constant(
+        p, LLVMConstStringInContext2(p->cg->c, (const char *)q->scale, (size_t)q->count * sizeof *q->scale, 1));
+    zero_point = add_constant(p, LLVMConstStringInContext2(p->cg->c, (const char *)q->zero_point,
+                                                           (size_t)q->count * sizeof *q->zero_point, 1));
+    LLVMSetAlignment(scale, 4);
+    LLVMSetAlignment(zero_point, 4);
+  }
+  LLVMValueRef field[] = {
+      string_constant(p, v->name),
+      LLVMConstInt(p->i32, (unsigned)v->type.dtype, 0),
+      LLVMConstInt(p->i32, (unsigned)v->type.rank, 0),
+      v->type.rank ? add_constant(p, LLVMConstArray2(p->i64, dims, (uint64_t)v->type.rank)) : null,
+      constant_i64(p, bytes_of(p, v)),
+      constant_i64(p, q ? q->count : 0),
+      scale,
+      zero_point,
+  };
+  return LLVMConstStructInContext(p->cg->c, field, TN_COUNT(field), 0);
+}
+
+static LLVMValueRef tensors_constant(struct program *p, struct tn_value *const *values, size_t count) {
+  if (!count)
+    return LLVMConstNull(p->pointer);
+  LLVMValueRef *each = TN_NEW_ARRAY(p->arena, LLVMValueRef, count);
+  for (size_t i = 0; i < count; i++)
+    each[i] = tensor_constant(p, values[i]);
+  return add_constant(p, LLVMConstArray2(LLVMTypeOf(each[0]), each, count));
+}
+
+static void emit_descriptor(struct program *p) {
+  struct tn_codegen *cg = p->cg;
+  struct tn_graph *g = cg->module->main;
+  LLVMValueRef field[] = {
+      LLVMConstInt(p->i32, 1, 0),
+      LLVMConstInt(p->i32, (unsigned)cg->facts.arena_align, 0),
+      string_constant(p, cg->module->name),
+      string_constant(p, tn_hash_hex(p->arena, cg->facts.model_hash)),
+      constant_i64(p, cg->facts.arena_bytes),
+      constant_i64(p, cg->facts.weight_bytes),
+      constant_i64(p, cg->facts.macs),
+      LLVMConstInt(p->i32, g->inputs.count, 0),
+      LLVMConstInt(p->i32, g->outputs.count, 0),
+      tensors_constant(p, g->inputs.at, g->inputs.count),
+      tensors_constant(p, g->outputs.at, g->outputs.count),
+      p->run,
+  };
+  LLVMValueRef value = LLVMConstStructInContext(cg->c, field, TN_COUNT(field), 0);
+  LLVMValueRef d = LLVMAddGlobal(cg->m, LLVMTypeOf(value), tn_printf(p->arena, "%s_model", cg->module->name));
+  LLVMSetInitializer(d, value);
+  LLVMSetGlobalConstant(d, 1);
+}
+
+/* ---- entry -------------------------------------------------------------------------------------------------
+ */
+
+static void sum_facts(struct program *p) {
+  struct tn_build_facts *f = &p->cg->facts;
+  struct tn_graph *g = p->cg->module->main;
+  f->kernels = p->rows.at;
+  f->kernel_count = (int)p->rows.count;
+  f->kernel_distinct = (int)p->kernels.count;
+  for (size_t i = 0; i < p->rows.count; i++) {
+    f->macs += p->rows.at[i].macs * p->rows.at[i].calls;
+    f->flops += p->rows.at[i].flops * p->rows.at[i].calls;
+  }
+  for (size_t i = 0; i < g->inputs.count; i++)
+    f->io_bytes += bytes_of(p, g->inputs.at[i]);
+  for (size_t i = 0; i < g->outputs.count; i++)
+    f->io_bytes += bytes_of(p, g->outputs.at[i]);
+  f->weight_bytes = p->cg->weights.bytes;
+  f->arena_align = 64;
+  f->arena_low_bound = p->cg->module->arena_low_bound;
+  f->arena_bytes = tn_round_up(p->cg->module->arena_bytes, 64) + p->cg->scratch_bytes;
+}
+
+bool tn_emit_program(struct tn_codegen *cg) {
+  struct program p = {.cg = cg, .arena = tn_arena_create(cg->ctx), .trips = 1};
+  struct tn_graph *g = cg->module->main;
+  p.i8 = LLVMInt8TypeInContext(cg->c);
+  p.i32 = LLVMInt32TypeInContext(cg->c);
+  p.i64 = LLVMInt64TypeInContext(cg->c);
+  p.pointer = LLVMPointerTypeInContext(cg->c, 0);
+  cg->weights.arena = cg->arena;
+  LLVMTypeRef params[] = {p.pointer, p.pointer, p.pointer};
+  const char *name = tn_printf(p.arena, "%s_run", cg->module->name);
+  p.run = LLVMAddFunction(cg->m, name, LLVMFunctionType(p.i32, params, 3, 0));
+  dress_function(cg, p.run, name);
+  p.weights = LLVMAddGlobal(cg->m, p.i8, "weights");
+  p.b = LLVMCreateBuilderInContext(cg->c);
+  LLVMPositionBuilderAtEnd(p.b, new_block(&p, "entry"));
+  p.input =
+      load_pointers(&p, LLVMGetParam(p.run, 0), (const struct tn_value *const *)g->inputs.at, g->inputs.count);
+  p.output = load_pointers(&p, LLVMGetParam(p.run, 1), (const struct tn_value *const *)g->outputs.at,
+                           g->outputs.count);
+  p.arena_ptr = LLVMGetParam(p.run, 2);
+  LLVMTypeRef index = LLVMIntTypeInContext(cg->c, (unsigned)cg->target.pointer_bits);
+  LLVMBasicBlockRef checks = LLVMGetInsertBlock(p.b), start = new_block(&p, "start");
+  LLVMPositionBuilderAtEnd(p.b, start);
+  p.scratch = offset_ptr(&p, p.arena_ptr, tn_round_up(cg->module->arena_bytes, 64));
+  bool ok = emit_graph(&p, g);
+  if (ok) {
+    LLVMBuildRet(p.b, LLVMConstInt(p.i32, 0, 0));
+    sum_facts(&p);
+    /* Only now is it known whether there is an arena to check. */
+    LLVMPositionBuilderAtEnd(p.b, checks);
+    if (cg->facts.arena_bytes > 0) {
+      return_if(&p, LLVMBuildIsNull(p.b, p.arena_ptr, ""), -1);
+      LLVMValueRef low = LLVMBuildAnd(p.b, LLVMBuildPtrToInt(p.b, p.arena_ptr, index, ""),
+                                      LLVMConstInt(index, (unsigned)cg->facts.arena_align - 1, 0), "");
+      return_if(&p, LLVMBuildICmp(p.b, LLVMIntNE, low, LLVMConstNull(index), ""), -2);
+    }
+    LLVMBuildBr(p.b, start);
+    fill_weights(cg, p.weights);
+    emit_descriptor(&p);
+  }
+  LLVMDisposeBuilder(p.b);
+  return ok;
+}
