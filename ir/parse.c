@@ -263,6 +263,7 @@ static void parse_symbol(struct parser *p) {
     TN_PUSH(p->scratch, &p->labels, dim);
     return;
   }
+  size_t known = p->module->symbols.count;
   tn_dim dim = tn_parse_dim(p);
   if (!tn_parse_accept(p, "="))
     return;
@@ -270,6 +271,8 @@ static void parse_symbol(struct parser *p) {
   int64_t ignored;
   if (!symbol || symbol->op || tn_dim_value(p->module, dim, &ignored))
     tn_parse_fail(p, at, "only a named symbol has bounds of its own");
+  if (p->module->symbols.count == known)
+    tn_parse_fail(p, at, "the symbol is in use above; its bounds come first");
   const char *low_at = tn_parse_here(p);
   int64_t low = tn_parse_int(p), high = INT64_MAX;
   tn_parse_expect(p, "..");

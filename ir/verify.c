@@ -176,7 +176,9 @@ static void check_counts(struct verifier *v, const struct tn_value *value) {
            value->output_of.count, v->outputs[value->id]);
 }
 
-static void check_tensors(struct verifier *v, const struct tn_node *node) {
+/* What inference takes for granted: attributes' elements are where they are said to be. */
+static bool check_attrs(struct verifier *v, const struct tn_node *node) {
+  int before = v->reports;
   const struct tn_op_info *info = tn_op_info(node->op);
   for (int i = 0; i < info->attr_count; i++) {
     const struct tn_attr_info *attr = tn_attr_info((enum tn_attr_id)(info->first_attr + i));
@@ -188,10 +190,11 @@ static void check_tensors(struct verifier *v, const struct tn_node *node) {
     if (!tensor)
       continue;
     check_type(v, node, attr->name, &tensor->type);
-    if (v->reports == 0 &&
+    if (v->reports == before &&
         (!tn_type_bytes(&tensor->type, &bytes) || (size_t)bytes != tensor->bytes || (bytes && !tensor->data)))
       broken(v, node, "attribute %s has %zu bytes, its type has another number", attr->name, tensor->bytes);
   }
+  return v->reports == before;
 }
 
 /* tn_infer() writes the types that it finds; what stood there is put back. */
@@ -229,8 +232,8 @@ static void check_types(struct verifier *v, const struct tn_graph *graph) {
       check_counts(v, node->out[i]);
     for (int i = 0; i < node->region_count; i++)
       check_types(v, node->region[i]);
-    check_tensors(v, node);
-    check_inferred(v, node);
+    if (check_attrs(v, node))
+      check_inferred(v, node);
   }
 }
 
