@@ -49,6 +49,9 @@ int tn_onnx_data_type_of(enum tn_dtype dtype) {
   return 0;
 }
 
+/* A few bytes of a sparse tensor must not ask for all the memory there is. */
+#define MAX_DENSE_BYTES ((size_t)1 << 31)
+
 #define FAIL(...) return (tn_report(wire->ctx, TN_ERROR, where, __VA_ARGS__), false)
 
 /* ---- external data ---- */
@@ -77,7 +80,7 @@ static bool parse_size(const char *text, uint64_t *out) {
 }
 
 static bool external_bytes(struct tn_wire *wire, const Onnx__TensorProto *proto, struct tn_where where,
-                           struct tn_bytes *out) {
+                           struct tn_bytes *out, bool *exact) {
   const char *location = NULL, *length_text = NULL;
   uint64_t offset = 0, length = 0;
   for (size_t i = 0; i < proto->n_external_data; i++) {
@@ -112,6 +115,7 @@ static bool external_bytes(struct tn_wire *wire, const Onnx__TensorProto *proto,
   if (offset > file->size || (length_text && length > file->size - offset))
     FAIL("its data is at bytes %llu to %llu of '%s', which has %zu", (unsigned long long)offset,
          (unsigned long long)(offset + length), location, file->size);
+  *exact = length_text != NULL;
   *out = (struct tn_bytes){file->at + offset, length_text ? (size_t)length : file->size - (size_t)offset};
   return true;
 }
@@ -124,8 +128,7 @@ static bool raw_bytes(struct tn_wire *wire, const Onnx__TensorProto *proto, stru
                       struct tn_bytes *out, bool *exact) {
   *found = *exact = true;
   if (proto->has_data_location && proto->data_location == 1) {
-    *exact = false;
-    return external_bytes(wire, proto, where, out);
+    return external_bytes(wire, proto, where, out, exact);
   }
   if (proto->has_mapped_field) {
     bool same = proto->mapped_field == TN_WIRE_RAW_DATA ||
@@ -287,6 +290,8 @@ bool tn_wire_sparse(struct tn_wire *wire, const Onnx__SparseTensorProto *proto, 
       !tn_wire_tensor(wire, proto->indices, where, &indices) ||
       !shape_of(wire, proto->dims, proto->n_dims, values.type.dtype, where, out, &count))
     return false;
+  if (out->bytes > MAX_DENSE_BYTES)
+    FAIL("a sparse tensor that takes %zu bytes when dense, which is too much", out->bytes);
   int rank = out->type.rank;
   bool linear = indices.type.rank == 1;
   if (values.type.rank != 1 || indices.type.dtype != TN_I64 || indices.type.rank < 1 || indices.type.rank > 2 ||
