@@ -25,8 +25,10 @@ static bool evaluate(void *user) {
                     node->out[i]->name);
       return false;
     }
-    e->outs[i] = (struct tn_tensor){.type = node->out[i]->type, .bytes = (size_t)bytes};
-    e->outs[i].data = tn_alloc(e->arena, (size_t)bytes + 1);
+    const void *room = e->outs[i].data;
+    e->outs[i] = (struct tn_tensor){.type = node->out[i]->type, .data = room, .bytes = (size_t)bytes};
+    if (!room)
+      e->outs[i].data = tn_alloc_raw(e->arena, (size_t)bytes + 1, 64);
   }
   struct tn_nest *nest = tn_lower_node(e->arena, e->node);
   if (!nest)
