@@ -1,0 +1,87 @@
+/* Fuse: from single ops to kernels.  Shared by the files of the pass.
+ *
+ *   fuse_reshape.c  moves reshapes out of the way of what should be fused
+ *   fuse_cost.c     every decision about what is worth computing again, and what fits where
+ *   fuse_group.c    which node goes to which kernels
+ *   fuse.c          makes KERNEL nodes of the groups; the pass
+ *
+ * A group is a kernel to be: some nodes of one graph, with one or more roots whose results it writes to memory.
+ * A node may be in several groups: each computes it again.  Everything a group computes that is not a root is
+ * recomputed wherever it is read, in registers.
+ *
+ * What a kernel may be (the contract with code generation):
+ *   pointwise   nodes with an element definition alone; all roots have one shape; a concat, or a pad that
+ * grows, is the root and read by nothing else in the group anchored    one anchor.  A reduction (TN_REDUCE):
+ * pointwise nodes before it and, after it, elementwise nodes of its result's shape up to the root.  Any other
+ * op (arg_max, topk, ...): pointwise nodes before it, and it is the root. */
+#ifndef TENON_PASSES_FUSE_H
+#define TENON_PASSES_FUSE_H
+
+#include "passes/passes.h"
+
+/* A node as part of a group. */
+struct tn_member {
+  struct tn_node *node;
+  double evals; /* how many times an element of its result is computed in a run of the kernel */
+  bool aligned; /* elementwise, of the roots' shape, and so is everything in the group that reads it: element i
+                   of it serves element i of a root alone */
+  bool strict;  /* read by a contraction: index moves only */
+  int depth;    /* repeated nodes in a row, from here on, that are computed in several groups */
+};
+
+struct tn_group {
+  int order; /* position of the last root in the graph */
+  TN_VEC(struct tn_member) members;
+  TN_VEC(struct tn_node *) roots; /* in graph order once the groups are final */
+  struct tn_node *anchor;         /* NULL: pointwise */
+  bool merged;                    /* became part of another group */
+};
+
+struct tn_fuse {
+  struct tn_pass *pass;
+  struct tn_graph *graph;
+  tn_arena *arena;        /* the pass's scratch */
+  struct tn_node **nodes; /* [count], in graph order */
+  int count;
+  int *position; /* [ids]: of the node that defines the value; -1: not of this graph */
+  struct tn_places {
+    TN_VEC(int) at;
+  } *places;    /* [count]: the groups that the node is in */
+  uint32_t ids; /* value ids below this are known */
+  TN_VEC(struct tn_group *) groups;
+};
+
+/* ---- fuse_reshape.c ---- */
+void tn_fuse_sink_reshapes(struct tn_pass *pass, struct tn_graph *graph);
+
+/* ---- fuse_cost.c ---- */
+#define TN_MAX_MEMBERS 64
+
+/* Elements and bytes; symbolic dimensions count by their upper bound, or as many when they have none. */
+double tn_fuse_elements(const struct tn_module *module, const struct tn_type *type);
+double tn_fuse_bytes(const struct tn_module *module, const struct tn_type *type);
+/* May be computed within a kernel that reads its result. */
+bool tn_fuse_inlinable(const struct tn_node *node);
+/* Reads its operands at many positions for each result: matmul, conv, overlapping pool. */
+bool tn_fuse_contraction(const struct tn_node *node);
+/* A reshape that only adds or removes dims of extent 1. */
+bool tn_fuse_unit_reshape(const struct tn_node *node);
+/* How often `reader`, evaluated `evals` times, reads elements of its operand `index` in all. */
+double tn_fuse_reads(const struct tn_node *reader, int index, double evals);
+/* Whether `reader` may have its operand computed rather than loaded, whatever the cost. */
+bool tn_fuse_takes(const struct tn_node *reader, int index, const struct tn_node *producer, bool strict);
+/* Whether computing `evals` elements of the node's result costs no more than it saves. */
+bool tn_fuse_affordable(const struct tn_node *node, double evals);
+/* Whether computing it in each of several kernels is better than storing it once. */
+/* (depth: readers already so repeated; contractions_only: no other kind of node reads it) */
+bool tn_fuse_repeatable(const struct tn_node *node, int depth, bool contractions_only);
+/* Comes from a reduction through elementwise nodes that can be its epilogue. */
+bool tn_fuse_ends_reduction(const struct tn_node *node);
+
+/* ---- fuse_group.c ---- */
+void tn_fuse_form_groups(struct tn_fuse *f);
+struct tn_member *tn_fuse_member(struct tn_fuse *f, int group, const struct tn_node *node); /* or NULL */
+/* Position of the node that defines the value in this graph; -1: elsewhere. */
+int tn_fuse_position(const struct tn_fuse *f, const struct tn_value *value);
+
+#endif
