@@ -54,34 +54,45 @@ static void take_name(struct tn_module *module, struct tn_value *value, const ch
   tn_map_set(&module->names, name, value);
 }
 
-static struct tn_value *value_make(struct tn_graph *home, struct tn_node *def, int def_index,
-                                   const char *hint) {
+/* The name is the caller's to give. */
+static struct tn_value *value_make(struct tn_graph *home, struct tn_node *def, int def_index) {
   struct tn_module *module = home->module;
   struct tn_value *value = TN_NEW(module->arena, struct tn_value);
   value->def = def;
   value->home = home;
   value->def_index = def_index;
   value->id = module->next_id++;
-  take_name(module, value, hint);
   return value;
+}
+
+/* Takes a name that the user gave.  A value that holds it by chance, made up from a node's name, gives way. */
+static void take_user_name(struct tn_module *module, struct tn_value *value, const char *name) {
+  struct tn_value *holder = tn_map_get(&module->names, name);
+  bool evict = holder && !holder->named;
+  if (evict)
+    tn_map_set(&module->names, holder->name, NULL);
+  take_name(module, value, name);
+  value->named = true;
+  if (evict)
+    take_name(module, holder, name);
 }
 
 void tn_value_rename(struct tn_value *value, const char *name) {
   struct tn_module *module = value->home->module;
   const char *old = value->name;
+  if (strcmp(old, name) != 0) {
+    tn_map_set(&module->names, old, NULL);
+    take_user_name(module, value, name);
+    if (value->def && value->def->name == old)
+      value->def->name = value->name;
+  }
   value->named = true;
-  if (strcmp(old, name) == 0)
-    return;
-  tn_map_set(&module->names, old, NULL);
-  take_name(module, value, name);
-  if (value->def && value->def->name == old)
-    value->def->name = value->name;
 }
 
 struct tn_value *tn_graph_input(struct tn_graph *graph, const char *name, struct tn_type type) {
-  struct tn_value *value = value_make(graph, NULL, (int)graph->inputs.count, name && *name ? name : "input");
+  struct tn_value *value = value_make(graph, NULL, (int)graph->inputs.count);
   value->type = type;
-  value->named = true;
+  take_user_name(graph->module, value, name && *name ? name : "input");
   TN_PUSH(graph->module->arena, &graph->inputs, value);
   return value;
 }
@@ -138,8 +149,10 @@ struct tn_node *tn_node_make(struct tn_build *b, enum tn_op op, int in_count, st
   node->out = TN_NEW_ARRAY(module->arena, struct tn_value *, out_count + 1);
   for (int i = 0; i < in_count; i++)
     node->in[i] = in[i];
-  for (int i = 0; i < out_count; i++)
-    node->out[i] = value_make(b->graph, node, i, b->name && *b->name ? b->name : info->name);
+  for (int i = 0; i < out_count; i++) {
+    node->out[i] = value_make(b->graph, node, i);
+    take_name(module, node->out[i], b->name && *b->name ? b->name : info->name);
+  }
   node->name = b->name && *b->name ? b->name : out_count ? node->out[0]->name : info->name;
   for (int i = 0; i < info->attr_count; i++)
     set_default(node, (enum tn_attr_id)(info->first_attr + i));

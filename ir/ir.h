@@ -260,7 +260,7 @@ struct tn_node *tn_node_make(struct tn_build *b, enum tn_op op, int in_count, st
 /* Infers result types, inserts and enters the operands' uses.  False after a diagnostic when the operands do
  * not fit. */
 bool tn_finish(struct tn_build *b, struct tn_node *node);
-/* Gives the value the user's name, or name.N when another value has it. */
+/* Gives the value the user's name (a made-up holder of it gives way), or name.N when the user gave it twice. */
 void tn_value_rename(struct tn_value *value, const char *name);
 
 union tn_attr *tn_attr_slot(struct tn_node *node,
@@ -344,7 +344,8 @@ bool tn_infer(struct tn_node *node);
 bool tn_verify(const struct tn_module *module, const char *after);
 
 char *tn_print(tn_arena *arena, const struct tn_module *module);
-char *tn_print_brief(tn_arena *arena, const struct tn_module *module); /* long constants as "...": not to be read */
+char *tn_print_brief(tn_arena *arena,
+                     const struct tn_module *module);             /* long constants as "...": not to be read */
 char *tn_print_node(tn_arena *arena, const struct tn_node *node); /* one line (and its regions) */
 /* Reads what tn_print writes.  NULL after a diagnostic with line and column. */
 struct tn_module *tn_parse(tn_ctx *ctx, const char *file, const char *text, size_t size);

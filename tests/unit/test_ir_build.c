@@ -100,6 +100,9 @@ static void names(void **state) {
   tn_value_rename(b, "y");
   assert_string_equal(b->name, "y.1");
   assert_ptr_equal(tn_map_get(&f->m->names, "y"), c);
+  tn_value_rename(a, "layer/conv1"); /* the value that was named after its node gives way */
+  assert_string_equal(a->name, "layer/conv1");
+  assert_string_equal(f->m->main->last->out[0]->name, "layer/conv1.1");
   assert_true(a->id < b->id && b->id < c->id && f->x->id < a->id);
 }
 
