@@ -1,0 +1,198 @@
+/* Logarithms and what is made of them: log, asinh, acosh, atanh, pow.
+ *
+ * x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), cut out of the bits of x; log x = k ln2 + log(1 + f) with
+ * ln2 in two parts.  log(1 + x) is log of the rounded sum u plus what the rounding lost, divided by u.  pow
+ * works on base-2 logarithms in pairs of numbers, so that 10 more bits survive the product with y. */
+#include "codegen/math_build.h"
+#include "codegen/math_tables.h"
+
+struct split {
+  val k;        /* exponent as an integer */
+  val fraction; /* f, exact */
+};
+
+/* x is positive, finite and normal. */
+static struct split split(const struct fx *f, val x) {
+  uint64_t root_half = f->width == 32 ? 0x3F3504F3u : 0x3FE6A09E667F3BCDu;
+  uint64_t mask = ((uint64_t)1 << f->mantissa) - 1;
+  val offset = isub(f, to_bits(f, x), ki(f, root_half));
+  struct split s;
+  s.k = sar(f, offset, f->mantissa);
+  val m = iadd(f, iand(f, offset, ki(f, mask)), ki(f, root_half));
+  s.fraction = sub(f, to_real(f, m), k(f, 1));
+  return s;
+}
+
+/* The same for subnormal x too. */
+static struct split split_any(const struct fx *f, val x) {
+  int lift = f->width == 32 ? 32 : 64;
+  val tiny = lt(f, x, kpow2(f, 1 - f->bias));
+  struct split s = split(f, sel(f, tiny, mul(f, x, kpow2(f, lift)), x));
+  s.k = isub(f, s.k, sel(f, tiny, ki(f, (uint64_t)lift), ki(f, 0)));
+  return s;
+}
+
+/* k ln2 + log(1 + f) + low */
+static val evaluate(const struct fx *f, struct split s, val low) {
+  val n = int_to_real(f, s.k), r = s.fraction;
+  val z = mul(f, r, r);
+  val y;
+  if (f->width == 32) {
+    y = mul(f, mul(f, r, z), horner(f, r, POLY(f, log)));
+    y = mad(f, n, k(f, -0x1.bd0106p-13), y);
+    if (low)
+      y = add(f, y, low);
+    y = add(f, r, mad(f, k(f, -0.5), z, y));
+    return mad(f, n, k(f, 0x1.63p-1), y);
+  }
+  /* Tang's form: log(1+f) = f - (f^2/2 - s (f^2/2 + R)), s = f / (2 + f) */
+  val q = quo(f, r, add(f, k(f, 2), r)), w = mul(f, q, q), half = mul(f, z, k(f, 0.5));
+  y = mul(f, q, mad(f, w, horner(f, w, POLY(f, log)), half));
+  y = mad(f, n, k(f, 0x1.a39ef35793c76p-33), y);
+  if (low)
+    y = add(f, y, low);
+  y = sub(f, r, sub(f, half, y));
+  return mad(f, n, k(f, 0x1.62e42feep-1), y);
+}
+
+/* Puts right what a logarithm of x gave outside of (0, inf). */
+static val log_domain(const struct fx *f, val x, val y) {
+  val zero = k(f, 0);
+  y = sel(f, lt(f, x, k(f, INFINITY)), y, x);
+  return sel(f, le(f, x, zero), sel(f, eq(f, x, zero), k(f, -INFINITY), k(f, NAN)), y);
+}
+
+val tn_fx_log(const struct fx *f, val x) {
+  return log_domain(f, x, evaluate(f, split_any(f, x), NULL));
+}
+
+/* log(1 + t), or log(2 big) where is_big (may be NULL) holds. */
+static val log1p_or(const struct fx *f, val t, val is_big, val big) {
+  val one = k(f, 1);
+  val u = add(f, one, t), b = sub(f, u, one);
+  val low = add(f, sub(f, one, sub(f, u, b)), sub(f, t, b));
+  if (is_big) {
+    u = sel(f, is_big, big, u);
+    low = sel(f, is_big, k(f, 0), low);
+  }
+  struct split s = split(f, u);
+  /* low is nothing beyond 2^mantissa; the bound keeps 2^-k a normal number */
+  val most = ki(f, (uint64_t)f->bias - 2);
+  val bounded = sel(f, LLVMBuildICmp(f->b, LLVMIntSGT, s.k, most, ""), most, s.k);
+  val unscale = to_real(f, shl(f, isub(f, ki(f, (uint64_t)f->bias), bounded), f->mantissa));
+  low = mul(f, low, unscale);
+  s.fraction = add(f, s.fraction, low);
+  if (is_big)
+    s.k = iadd(f, s.k, sel(f, is_big, ki(f, 1), ki(f, 0)));
+  return log_domain(f, u, evaluate(f, s, NULL));
+}
+
+/* asinh = log1p(a + a^2 / (1 + sqrt(1 + a^2))), log(2a) when a is large */
+val tn_fx_asinh(const struct fx *f, val x) {
+  val one = k(f, 1), a = mag(f, x), z = mul(f, a, a);
+  val t = add(f, a, quo(f, z, add(f, one, tn_fx_sqrt(f, add(f, one, z)))));
+  val is_big = lt(f, k2(f, 0x1p13, 0x1p28), a);
+  return with_sign(f, log1p_or(f, t, is_big, a), x);
+}
+
+/* acosh = log1p(t + sqrt(t (t + 2))), t = x - 1 */
+val tn_fx_acosh(const struct fx *f, val x) {
+  val t = sub(f, x, k(f, 1));
+  val root = tn_fx_sqrt(f, mul(f, t, add(f, t, k(f, 2))));
+  val is_big = lt(f, k2(f, 0x1p13, 0x1p28), x);
+  val y = log1p_or(f, add(f, t, root), is_big, x);
+  return sel(f, lt(f, x, k(f, 1)), k(f, NAN), y);
+}
+
+/* atanh = log1p(2a / (1 - a)) / 2 */
+val tn_fx_atanh(const struct fx *f, val x) {
+  val a = mag(f, x);
+  val t = quo(f, add(f, a, a), sub(f, k(f, 1), a));
+  return with_sign(f, mul(f, log1p_or(f, t, NULL, NULL), k(f, 0.5)), x);
+}
+
+/* log2 of positive finite x, to about twice the precision of the format less 15 bits.
+ * With s = f / (2 + f) and z = s^2: log2(1 + f) = s (c0 + z (c1 + z p(z))); s, z, c0 and c1 are pairs. */
+static struct two log2_pair(const struct fx *f, val x) {
+  struct split e = split_any(f, x);
+  val n = int_to_real(f, e.k), r = e.fraction;
+  struct two den = fast_two_sum(f, k(f, 2), r);
+  val inverse = quo(f, k(f, 1), den.hi);
+  struct two s, z, p, w, v, y;
+  s.hi = mul(f, r, inverse);
+  struct two back = two_prod(f, s.hi, den.hi);
+  val left = sub(f, sub(f, r, back.hi), back.lo);
+  s.lo = mul(f, sub(f, left, mul(f, s.hi, den.lo)), inverse);
+  z = two_prod(f, s.hi, s.hi);
+  z.lo = mad(f, add(f, s.hi, s.hi), s.lo, z.lo);
+  p = fast_two_sum(f, k2(f, 0x1.ec709ep-1, 0x1.ec709dc3a03fdp-1), mul(f, z.hi, horner(f, z.hi, POLY(f, log2))));
+  p.lo = add(f, p.lo, k2(f, -0x1.e2fe02p-28, 0x1.d27f05548af0cp-55));
+  w = two_prod(f, z.hi, p.hi);
+  w.lo = add(f, w.lo, mad(f, z.hi, p.lo, mul(f, z.lo, p.hi)));
+  v = fast_two_sum(f, k2(f, 0x1.715476p+1, 0x1.71547652b82fep+1), w.hi);
+  v.lo = add(f, v.lo, add(f, w.lo, k2(f, 0x1.4ae0cp-25, 0x1.777d0ffda0d24p-55)));
+  y = two_prod(f, s.hi, v.hi);
+  y.lo = add(f, y.lo, mad(f, s.hi, v.lo, mul(f, s.lo, v.hi)));
+  struct two sum = fast_two_sum(f, n, y.hi);
+  sum.lo = add(f, sum.lo, y.lo);
+  return sum;
+}
+
+/* x * x, 1 / x and the like for a constant exponent that needs no logarithm; NULL for others.  Each rounds
+ * once. */
+static val pow_constant(const struct fx *f, val x, val y) {
+  val element = y;
+  if (f->lanes) {
+    if (!LLVMIsConstant(y))
+      return NULL;
+    element = LLVMGetAggregateElement(y, 0);
+    for (unsigned i = 1; i < f->lanes; i++)
+      if (LLVMGetAggregateElement(y, i) != element)
+        return NULL;
+  }
+  if (!element || !LLVMIsAConstantFP(element))
+    return NULL;
+  LLVMBool loses;
+  double value = LLVMConstRealGetDouble(element, &loses);
+  if (value == 0)
+    return k(f, 1);
+  if (value == 1)
+    return x;
+  if (value == 2)
+    return mul(f, x, x);
+  if (value == -1)
+    return quo(f, k(f, 1), x);
+  if (value == 0.5) { /* -inf gives inf and -0 gives 0, where sqrt differs */
+    val root = add(f, tn_fx_sqrt(f, x), k(f, 0));
+    return sel(f, eq(f, x, k(f, -INFINITY)), k(f, INFINITY), root);
+  }
+  return NULL;
+}
+
+val tn_fx_pow(const struct fx *f, val x, val y) {
+  val simple = pow_constant(f, x, y);
+  if (simple)
+    return simple;
+  val zero = k(f, 0), one = k(f, 1), inf = k(f, INFINITY);
+  val a = mag(f, x);
+  /* |log2| is 0 or at least 2^-24 (2^-53): a larger y changes no result, and its products stay finite. */
+  val limit = k2(f, 0x1p40, 0x1p80);
+  val power = at_least(f, at_most(f, y, limit), neg(f, limit));
+  struct two l = log2_pair(f, a);
+  struct two e = two_prod(f, power, l.hi);
+  e.lo = mad(f, power, l.lo, e.lo);
+  val r = tn_fx_exp2(f, e);
+
+  val extreme = LLVMBuildOr(f->b, eq(f, a, zero), eq(f, a, inf), "");
+  val grows = differ(f, eq(f, a, inf), lt(f, y, zero));
+  r = sel(f, extreme, sel(f, grows, inf, zero), r);
+  val half = mul(f, y, k(f, 0.5));
+  val is_int = eq(f, tn_fx_round(f, TN_TRUNC, y), y);
+  val is_odd = both(f, is_int, no(f, eq(f, tn_fx_round(f, TN_TRUNC, half), half)));
+  r = sel(f, is_odd, with_sign(f, r, x), r);
+  val undefined = both(f, both(f, lt(f, x, zero), lt(f, a, inf)), no(f, is_int));
+  r = sel(f, undefined, k(f, NAN), r);
+  r = sel(f, is_nan(f, x, y), add(f, x, y), r);
+  val is_one = LLVMBuildOr(f->b, eq(f, x, one), eq(f, y, zero), "");
+  return sel(f, is_one, one, r);
+}

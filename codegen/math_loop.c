@@ -1,0 +1,205 @@
+/* What needs a loop to be exact: the remainders, and square root without hardware.
+ *
+ * Each is an internal function of one element, made once a module and called for every lane.  fmod is long
+ * division on the mantissas, a few quotient bits a step: remainder = (remainder << k) mod y while exponents
+ * differ.  sqrt is the digit-by-digit method with one bit more than the format, which then rounds. */
+#include "codegen/math_build.h"
+
+static void add_attribute(const struct fx *f, val function, const char *name, uint64_t value) {
+  unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+  LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(f->c, kind, value));
+}
+
+/* The internal function tn_NAME_fWIDTH, made if the module has none; *is_new tells. */
+static val helper(const struct fx *s, const char *f32_name, const char *f64_name, unsigned params,
+                  bool *is_new) {
+  const char *name = s->width == 32 ? f32_name : f64_name;
+  val function = LLVMGetNamedFunction(s->module, name);
+  *is_new = function == NULL;
+  if (function)
+    return function;
+  LLVMTypeRef types[2] = {s->real, s->real};
+  function = LLVMAddFunction(s->module, name, LLVMFunctionType(s->real, types, params, 0));
+  LLVMSetLinkage(function, LLVMInternalLinkage);
+  add_attribute(s, function, "nounwind", 0);
+  add_attribute(s, function, "willreturn", 0);
+  add_attribute(s, function, "memory", 0); /* none */
+  return function;
+}
+
+static val call_lanes(const struct fx *f, val function, val *args, unsigned count) {
+  LLVMTypeRef type = LLVMGlobalGetValueType(function);
+  if (f->lanes == 0)
+    return LLVMBuildCall2(f->b, type, function, args, count, "");
+  LLVMTypeRef i32 = LLVMInt32TypeInContext(f->c);
+  val result = LLVMGetPoison(f->real);
+  for (unsigned i = 0; i < f->lanes; i++) {
+    val lane[2], at = LLVMConstInt(i32, i, 0);
+    for (unsigned j = 0; j < count; j++)
+      lane[j] = LLVMBuildExtractElement(f->b, args[j], at, "");
+    result =
+        LLVMBuildInsertElement(f->b, result, LLVMBuildCall2(f->b, type, function, lane, count, ""), at, "");
+  }
+  return result;
+}
+
+static LLVMBasicBlockRef block(const struct fx *s, val function, const char *name) {
+  return LLVMAppendBasicBlockInContext(s->c, function, name);
+}
+static val icmp(const struct fx *s, LLVMIntPredicate p, val a, val b) {
+  return LLVMBuildICmp(s->b, p, a, b, "");
+}
+static val phi(const struct fx *s, val first, LLVMBasicBlockRef from) {
+  val p = LLVMBuildPhi(s->b, s->bits, "");
+  LLVMAddIncoming(p, &first, &from, 1);
+  return p;
+}
+static val leading_zeros(const struct fx *s, val a) {
+  return tn_fx_intrinsic(s, "llvm.ctlz", s->bits, (val[]){a, LLVMConstInt(LLVMInt1TypeInContext(s->c), 0, 0)},
+                         2);
+}
+
+/* |x| as integer * 2^exponent; subnormals share the exponent of the smallest normals. */
+struct parts {
+  val exponent; /* biased, at least 1 */
+  val mantissa; /* with the leading bit where there is one */
+};
+static struct parts take_apart(const struct fx *s, val magnitude) {
+  uint64_t implicit = (uint64_t)1 << s->mantissa;
+  val e = shr(s, magnitude, s->mantissa), fraction = iand(s, magnitude, ki(s, implicit - 1));
+  val normal = not_zero(s, e);
+  return (struct parts){sel(s, normal, e, ki(s, 1)),
+                        sel(s, normal, ior(s, fraction, ki(s, implicit)), fraction)};
+}
+
+static void build_fmod(const struct fx *s, val function) {
+  val x = LLVMGetParam(function, 0), y = LLVMGetParam(function, 1);
+  uint64_t sign_bit = (uint64_t)1 << (s->width - 1), implicit = (uint64_t)1 << s->mantissa;
+  uint64_t infinity = ((uint64_t)2 * (uint64_t)s->bias + 1) << s->mantissa;
+  unsigned chunk = s->width - s->mantissa - 1; /* 8 or 11 bits more than a mantissa fit */
+  LLVMBasicBlockRef entry = block(s, function, "entry"), invalid = block(s, function, "invalid"),
+                    finite = block(s, function, "finite"), keep = block(s, function, "keep"),
+                    divide = block(s, function, "divide"), loop = block(s, function, "loop"),
+                    step = block(s, function, "step"), done = block(s, function, "done");
+
+  LLVMPositionBuilderAtEnd(s->b, entry);
+  val sign = iand(s, to_bits(s, x), ki(s, sign_bit));
+  val ux = iand(s, to_bits(s, x), ki(s, sign_bit - 1)), uy = iand(s, to_bits(s, y), ki(s, sign_bit - 1));
+  val bad = LLVMBuildOr(
+      s->b, icmp(s, LLVMIntUGE, ux, ki(s, infinity)),
+      LLVMBuildOr(s->b, icmp(s, LLVMIntUGT, uy, ki(s, infinity)), icmp(s, LLVMIntEQ, uy, ki(s, 0)), ""), "");
+  LLVMBuildCondBr(s->b, bad, invalid, finite);
+  LLVMPositionBuilderAtEnd(s->b, invalid);
+  LLVMBuildRet(s->b, sel(s, is_nan(s, x, y), add(s, x, y), k(s, NAN)));
+  LLVMPositionBuilderAtEnd(s->b, finite);
+  LLVMBuildCondBr(s->b, icmp(s, LLVMIntULT, ux, uy), keep, divide);
+  LLVMPositionBuilderAtEnd(s->b, keep);
+  LLVMBuildRet(s->b, x);
+
+  LLVMPositionBuilderAtEnd(s->b, divide);
+  struct parts px = take_apart(s, ux), py = take_apart(s, uy);
+  val first = LLVMBuildURem(s->b, px.mantissa, py.mantissa, ""), distance = isub(s, px.exponent, py.exponent);
+  LLVMBuildBr(s->b, loop);
+
+  LLVMPositionBuilderAtEnd(s->b, loop);
+  val rest = phi(s, first, divide), left = phi(s, distance, divide);
+  LLVMBuildCondBr(s->b, not_zero(s, left), step, done);
+  LLVMPositionBuilderAtEnd(s->b, step);
+  val n = sel(s, icmp(s, LLVMIntULT, left, ki(s, chunk)), left, ki(s, chunk));
+  val next_rest = LLVMBuildURem(s->b, LLVMBuildShl(s->b, rest, n, ""), py.mantissa, "");
+  val next_left = isub(s, left, n);
+  LLVMAddIncoming(rest, &next_rest, &step, 1);
+  LLVMAddIncoming(left, &next_left, &step, 1);
+  LLVMBuildBr(s->b, loop);
+
+  /* Shift the leading bit into its place, or as far as subnormals allow; its weight adds the exponent's last 1.
+   */
+  LLVMPositionBuilderAtEnd(s->b, done);
+  val room = isub(s, leading_zeros(s, rest), ki(s, s->width - 1 - s->mantissa));
+  val most = isub(s, py.exponent, ki(s, 1));
+  val shift = sel(s, icmp(s, LLVMIntULT, room, most), room, most);
+  val mantissa = LLVMBuildShl(s->b, rest, shift, "");
+  val exponent = isub(s, most, shift);
+  val bits = iadd(s, mantissa, shl(s, exponent, s->mantissa));
+  bits = sel(s, icmp(s, LLVMIntULT, mantissa, ki(s, implicit)), mantissa, bits); /* zero or subnormal */
+  LLVMBuildRet(s->b, to_real(s, ior(s, bits, sign)));
+}
+
+static void build_sqrt(const struct fx *s, val function) {
+  val x = LLVMGetParam(function, 0);
+  uint64_t infinity = ((uint64_t)2 * (uint64_t)s->bias + 1) << s->mantissa;
+  uint64_t implicit = (uint64_t)1 << s->mantissa;
+  LLVMBasicBlockRef entry = block(s, function, "entry"), special = block(s, function, "special"),
+                    start = block(s, function, "start"), loop = block(s, function, "loop"),
+                    done = block(s, function, "done");
+  LLVMPositionBuilderAtEnd(s->b, entry);
+  val ux = to_bits(s, x);
+  val usual = icmp(s, LLVMIntULT, isub(s, ux, ki(s, 1)), ki(s, infinity - 1)); /* 0 < x < inf */
+  LLVMBuildCondBr(s->b, usual, start, special);
+  LLVMPositionBuilderAtEnd(s->b, special); /* zeros, inf and nan are their own roots */
+  val negative = lt(s, x, k(s, 0));
+  LLVMBuildRet(s->b, sel(s, negative, k(s, NAN), x));
+
+  LLVMPositionBuilderAtEnd(s->b, start);
+  struct parts p = take_apart(s, ux);
+  val lift = isub(s, leading_zeros(s, p.mantissa), ki(s, s->width - 1 - s->mantissa));
+  val mantissa = LLVMBuildShl(s->b, p.mantissa, lift, "");
+  val exponent = isub(s, isub(s, p.exponent, lift), ki(s, (uint64_t)s->bias));
+  val odd = not_zero(s, iand(s, exponent, ki(s, 1)));
+  val first_rest = shl(s, sel(s, odd, shl(s, mantissa, 1), mantissa), 1);
+  LLVMBuildBr(s->b, loop);
+
+  /* root: digits so far; twice: 2 * root; digit: the bit under trial */
+  LLVMPositionBuilderAtEnd(s->b, loop);
+  val root = phi(s, ki(s, 0), start), twice = phi(s, ki(s, 0), start);
+  val rest = phi(s, first_rest, start), digit = phi(s, ki(s, implicit << 1), start);
+  val trial = iadd(s, twice, digit);
+  val fits = icmp(s, LLVMIntULE, trial, rest);
+  val next_twice = sel(s, fits, iadd(s, trial, digit), twice);
+  val next_root = sel(s, fits, iadd(s, root, digit), root);
+  val next_rest = shl(s, sel(s, fits, isub(s, rest, trial), rest), 1), next_digit = shr(s, digit, 1);
+  LLVMAddIncoming(root, &next_root, &loop, 1);
+  LLVMAddIncoming(twice, &next_twice, &loop, 1);
+  LLVMAddIncoming(rest, &next_rest, &loop, 1);
+  LLVMAddIncoming(digit, &next_digit, &loop, 1);
+  LLVMBuildCondBr(s->b, not_zero(s, next_digit), loop, done);
+
+  /* The last digit is half a unit: a root is never exactly between two numbers, so it alone decides. */
+  LLVMPositionBuilderAtEnd(s->b, done);
+  val rounded = shr(s, iadd(s, next_root, iand(s, next_root, ki(s, 1))), 1);
+  val half = shl(s, sar(s, exponent, 1), s->mantissa);
+  val bits = iadd(s, iadd(s, rounded, half), ki(s, (uint64_t)(s->bias - 1) << s->mantissa));
+  LLVMBuildRet(s->b, to_real(s, bits));
+}
+
+static val call_helper(const struct fx *f, const char *f32_name, const char *f64_name, val *args,
+                       unsigned count, void (*build)(const struct fx *s, val function)) {
+  struct fx s = tn_fx_scalar(f);
+  bool is_new;
+  val function = helper(&s, f32_name, f64_name, count, &is_new);
+  if (is_new) {
+    s.b = LLVMCreateBuilderInContext(f->c);
+    build(&s, function);
+    LLVMDisposeBuilder(s.b);
+  }
+  return call_lanes(f, function, args, count);
+}
+
+val tn_fx_sqrt(const struct fx *f, val x) {
+  if (f->sqrt)
+    return tn_fx_intrinsic(f, "llvm.sqrt", f->real, &x, 1);
+  return call_helper(f, "tn_sqrt_f32", "tn_sqrt_f64", &x, 1, build_sqrt);
+}
+
+val tn_fx_fmod(const struct fx *f, val x, val y) {
+  return call_helper(f, "tn_fmod_f32", "tn_fmod_f64", (val[]){x, y}, 2, build_fmod);
+}
+
+/* The remainder with the sign of y; zero takes it too. */
+val tn_fx_mod(const struct fx *f, val x, val y) {
+  val zero = k(f, 0), r = tn_fx_fmod(f, x, y);
+  val is_zero = eq(f, r, zero);
+  val wrong = both(f, differ(f, lt(f, r, zero), lt(f, y, zero)), no(f, is_zero));
+  val shifted = sel(f, wrong, add(f, r, y), r);
+  return sel(f, is_zero, with_sign(f, zero, y), shifted);
+}
