@@ -207,6 +207,8 @@ static bool inline_function(struct tn_onnx_node *n, const Onnx__FunctionProto *f
     else {
       n->out[i] = binding->arg.value;
       n->out_list[i] = binding->arg.list;
+      if (n->out[i] && strncmp(n->out[i]->name, frame.prefix, strlen(frame.prefix)) == 0)
+        n->out[i]->named = false; /* the call's name for it comes first */
     }
   }
   im->scope = outer_scope;
