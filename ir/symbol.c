@@ -421,7 +421,7 @@ static tn_dim extreme(struct tn_module *module, char op, tn_dim a, tn_dim b, con
 }
 
 tn_dim tn_dim_op(struct tn_module *module, char op, tn_dim a, tn_dim b) {
-  int64_t x, y, factor;
+  int64_t x = 0, y = 0, factor = 0;
   bool a_number = tn_dim_value(module, a, &x), b_number = tn_dim_value(module, b, &y);
   if (a_number && b_number)
     return fold_numbers(module, op, x, y);
