@@ -1,8 +1,8 @@
 /* topk: the k best along an axis, best first, ties in order of position.
  *
  * A few: insertion into the result, which is kept sorted; an element that is not among the best so far costs
- * one comparison.  Many: a bottom-up merge sort of the positions, in scratch, of which the first k are taken;
- * the time is that of extent * log2(extent) steps whatever the data. */
+ * one comparison.  Many: a heap of the k best so far, with the worst of them on top; the time is that of extent
+ * steps when few elements enter it, of extent * log2(k) at worst. */
 #include "codegen/define.h"
 
 #define INSERTION_LIMIT 32
@@ -49,53 +49,77 @@ static void insertion(struct topk *t, struct tn_cursor *c) {
   tn_st_store(&loop, indices, here, tn_ex_cast(n, r, indices->dtype), room);
 }
 
-/* order holds two rows of positions: each round merges neighbouring runs of `width` from one into the other. */
-static void merge_sort(struct topk *t, struct tn_cursor *c, struct tn_buf *row, struct tn_buf *order) {
+/* The heap: entries 0 .. k-1 of an element and its position, the worst first; of equal elements the later
+ * position is the worse.  With positions every two entries differ, so the order does not depend on the heap's
+ * making. */
+struct heap {
+  struct tn_buf *value, *position;
+};
+
+static struct tn_expr *worse(struct topk *t, struct tn_expr *value, struct tn_expr *position,
+                             struct tn_expr *than, struct tn_expr *than_position) {
   struct tn_nest *n = t->n;
-  int64_t extent = t->extent;
-  int rounds = 0;
-  while (((int64_t)1 << rounds) < extent)
-    rounds++;
-  struct tn_var *fill = tn_loop_var(n, "r", extent);
-  struct tn_expr *r = tn_ex_var(n, fill);
-  struct tn_cursor filling = tn_st_loop(c, fill, TN_LOOP_SERIAL);
-  tn_st_store(&filling, row, r, operand_at(t, r), NULL);
-  tn_st_store(&filling, order, r, tn_ex_cast(n, r, order->dtype), NULL);
+  struct tn_expr *equal = tn_ex_unary(n, TN_NOT, tn_define_before(n, value, than, t->largest));
+  struct tn_expr *later = tn_ex_binary(n, TN_AND, equal, tn_ex_binary(n, TN_GT, position, than_position));
+  return tn_ex_binary(n, TN_OR, tn_define_before(n, than, value, t->largest), later);
+}
 
-  struct tn_expr *end = tn_ix(n, extent);
-  struct tn_expr *from = tn_st_let(c, "from", tn_ix(n, 0)), *width = tn_st_let(c, "width", tn_ix(n, 1));
-  struct tn_cursor round = tn_st_loop(c, tn_loop_var(n, "round", rounds), TN_LOOP_SERIAL);
-  struct tn_expr *into = tn_st_let(&round, "into", tn_ix_sub(n, end, from));
-  struct tn_expr *start = tn_st_let(&round, "start", tn_ix(n, 0));
-  struct tn_cursor pair = tn_st_while(&round, tn_ex_binary(n, TN_LT, start, end));
-  struct tn_expr *middle = tn_st_let(&pair, "middle", tn_ex_binary(n, TN_MIN, tn_ix_add(n, start, width), end));
-  struct tn_expr *stop = tn_st_let(&pair, "stop", tn_ex_binary(n, TN_MIN, tn_ix_add(n, middle, width), end));
-  struct tn_expr *i = tn_st_let(&pair, "i", start), *j = tn_st_let(&pair, "j", middle);
-  struct tn_cursor merge = tn_st_while(&pair, tn_ex_binary(n, TN_LT, start, stop)); /* start: the next place */
-  struct tn_expr *left = tn_ex_binary(n, TN_LT, i, middle), *right = tn_ex_binary(n, TN_LT, j, stop);
-  struct tn_expr *a = tn_st_let(&merge, "a", tn_ex_load(n, order, tn_ix_add(n, from, i), left));
-  struct tn_expr *b = tn_st_let(&merge, "b", tn_ex_load(n, order, tn_ix_add(n, from, j), right));
-  struct tn_expr *value_a = tn_ex_load(n, row, tn_ex_cast(n, a, TN_INDEX), left);
-  struct tn_expr *value_b = tn_ex_load(n, row, tn_ex_cast(n, b, TN_INDEX), right);
-  struct tn_expr *later = tn_ex_and(n, right, tn_define_before(n, value_b, value_a, t->largest));
-  struct tn_expr *no_left = tn_ex_unary(n, TN_NOT, left);
-  struct tn_expr *take_b = tn_st_let(&merge, "take_b", tn_ex_binary(n, TN_OR, no_left, later));
-  struct tn_expr *step = tn_ex_cast(n, take_b, TN_INDEX);
-  tn_st_store(&merge, order, tn_ix_add(n, into, start), tn_ex_select(n, take_b, b, a), NULL);
-  tn_st_set(&merge, i, tn_ix_offset(n, tn_ix_sub(n, i, step), 1));
-  tn_st_set(&merge, j, tn_ix_add(n, j, step));
-  tn_st_set(&merge, start, tn_ix_offset(n, start, 1));
-  tn_st_set(&round, from, into);
-  tn_st_set(&round, width, tn_ix_scale(n, width, 2));
+/* Entry (value, position) comes to `from`, and sinks below the worse ones among the first `size`. */
+static void sink(struct topk *t, struct tn_cursor *c, struct heap *h, struct tn_expr *value,
+                 struct tn_expr *position, struct tn_expr *from, struct tn_expr *size) {
+  struct tn_nest *n = t->n;
+  struct tn_expr *hole = tn_st_let(c, "hole", from);
+  struct tn_expr *child = tn_st_let(c, "child", tn_ix_offset(n, tn_ix_scale(n, from, 2), 1));
+  struct tn_cursor body = tn_st_while(c, tn_ex_binary(n, TN_LT, child, size)), yes, no;
+  struct tn_expr *next = tn_ix_offset(n, child, 1), *two = tn_ex_binary(n, TN_LT, next, size);
+  struct tn_expr *right = worse(t, tn_ex_load(n, h->value, next, two), tn_ex_load(n, h->position, next, two),
+                                tn_ex_load(n, h->value, child, NULL), tn_ex_load(n, h->position, child, NULL));
+  tn_st_set(&body, child, tn_ix_add(n, child, tn_ex_cast(n, tn_ex_and(n, two, right), TN_INDEX)));
+  struct tn_expr *up = tn_st_let(&body, "up", tn_ex_load(n, h->value, child, NULL));
+  struct tn_expr *up_position = tn_st_let(&body, "up_position", tn_ex_load(n, h->position, child, NULL));
+  tn_st_if(&body, worse(t, up, up_position, value, position), &yes, &no);
+  tn_st_store(&yes, h->value, hole, up, NULL);
+  tn_st_store(&yes, h->position, hole, up_position, NULL);
+  tn_st_set(&yes, hole, child);
+  tn_st_set(&yes, child, tn_ix_offset(n, tn_ix_scale(n, child, 2), 1));
+  tn_st_set(&no, child, size); /* done */
+  tn_st_store(c, h->value, hole, value, NULL);
+  tn_st_store(c, h->position, hole, position, NULL);
+}
 
-  struct tn_var *var = tn_loop_var(n, "q", t->k);
-  struct tn_expr *q = tn_ex_var(n, var);
-  struct tn_cursor taking = tn_st_loop(c, var, TN_LOOP_SERIAL);
-  struct tn_expr *best = tn_st_let(&taking, "best", tn_ex_load(n, order, tn_ix_add(n, from, q), NULL));
-  struct tn_expr *value = tn_ex_load(n, row, tn_ex_cast(n, best, TN_INDEX), NULL);
-  t->at[t->axis] = q;
-  tn_result(t->l, &taking, t->values, t->at, value, NULL);
-  tn_result(t->l, &taking, t->indices, t->at, tn_ex_cast(n, best, t->indices->type.dtype), NULL);
+static void heap_select(struct topk *t, struct tn_cursor *c, struct heap *h) {
+  struct tn_nest *n = t->n;
+  enum tn_dtype dtype = h->position->dtype;
+  struct tn_expr *k = tn_ix(n, t->k);
+
+  struct tn_var *var = tn_loop_var(n, "q", t->k); /* the first k, last one first: entry k-1-q sinks */
+  struct tn_cursor in = tn_st_loop(c, var, TN_LOOP_SERIAL);
+  struct tn_expr *from = tn_ix_sub(n, tn_ix(n, t->k - 1), tn_ex_var(n, var));
+  struct tn_expr *value = tn_st_let(&in, "x", operand_at(t, from));
+  sink(t, &in, h, value, tn_ex_cast(n, from, dtype), from, k);
+
+  if (t->extent > t->k) { /* each other one that is better than the worst takes its place */
+    var = tn_loop_var(n, "r", t->extent - t->k);
+    in = tn_st_loop(c, var, TN_LOOP_SERIAL);
+    struct tn_expr *r = tn_ix_offset(n, tn_ex_var(n, var), t->k), *worst;
+    value = tn_st_let(&in, "x", operand_at(t, r));
+    worst = tn_ex_load(n, h->value, tn_ix(n, 0), NULL);
+    struct tn_cursor yes;
+    tn_st_if(&in, tn_define_before(n, value, worst, t->largest), &yes, NULL);
+    sink(t, &yes, h, value, tn_ex_cast(n, r, dtype), tn_ix(n, 0), k);
+  }
+
+  var = tn_loop_var(n, "q", t->k); /* the worst goes to the end of the results, the heap's last entry sinks */
+  in = tn_st_loop(c, var, TN_LOOP_SERIAL);
+  struct tn_expr *last = tn_ix_sub(n, tn_ix(n, t->k - 1), tn_ex_var(n, var));
+  value = tn_st_let(&in, "worst", tn_ex_load(n, h->value, tn_ix(n, 0), NULL));
+  struct tn_expr *position = tn_st_let(&in, "where", tn_ex_load(n, h->position, tn_ix(n, 0), NULL));
+  t->at[t->axis] = last;
+  tn_result(t->l, &in, t->values, t->at, value, NULL);
+  tn_result(t->l, &in, t->indices, t->at, tn_ex_cast(n, position, t->indices->type.dtype), NULL);
+  value = tn_st_let(&in, "x", tn_ex_load(n, h->value, last, NULL));
+  position = tn_st_let(&in, "position", tn_ex_load(n, h->position, last, NULL));
+  sink(t, &in, h, value, position, tn_ix(n, 0), last);
 }
 
 static void topk(struct tn_lower *l, const struct tn_node *node, struct tn_cursor *c) {
@@ -112,8 +136,8 @@ static void topk(struct tn_lower *l, const struct tn_node *node, struct tn_curso
     return;
   }
   enum tn_dtype position = t.extent <= INT32_MAX ? TN_I32 : TN_I64;
-  struct tn_buf *row = tn_nest_local(t.n, "row", t.x->type.dtype, t.extent);
-  struct tn_buf *order = tn_nest_local(t.n, "order", position, 2 * t.extent);
-  merge_sort(&t, in, row, order);
+  struct heap h = {tn_nest_local(t.n, "heap", t.x->type.dtype, t.k),
+                   tn_nest_local(t.n, "heap_position", position, t.k)};
+  heap_select(&t, in, &h);
 }
 const struct tn_definition tn_define_topk = {.nest = topk};

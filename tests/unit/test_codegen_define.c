@@ -195,11 +195,28 @@ EVAL_TEST(scatters) {
   CHECK(f, finished(f, add), 0, 12, 2, 3, 4, 5);
 }
 
+/* The flags of ops.def say how an op is defined. */
+static void table(void **state) {
+  (void)state;
+  for (int op = 0; op < TN_OP_COUNT; op++) {
+    const struct tn_definition *d = tn_definition_of((enum tn_op)op);
+    const struct tn_op_info *info = tn_op_info((enum tn_op)op);
+    int ways = d ? (d->element != NULL) + (d->reduce.shape != NULL) + (d->nest != NULL) : 0;
+    assert_int_equal(ways, d != NULL);
+    assert_int_equal((info->flags & TN_POINTWISE) != 0, d && d->element);
+    assert_int_equal((info->flags & TN_REDUCE) != 0, d && d->reduce.shape);
+    assert_int_equal(d && d->reduce.shape, d && d->reduce.at && d->reduce.term);
+    if (info->flags & (TN_COMPOSITE | TN_REGION))
+      assert_null(d);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(broadcasting), cmocka_unit_test(integers), cmocka_unit_test(floats),
       cmocka_unit_test(iota),         cmocka_unit_test(reshape),  cmocka_unit_test(moves),
       cmocka_unit_test(pad),          cmocka_unit_test(gathers),  cmocka_unit_test(scatters),
+      cmocka_unit_test(table),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,7 +102,7 @@ static int by_value(const void *a, const void *b) { /* pairs of value and positi
   return x[0] != y[0] ? (x[0] < y[0] ? 1 : -1) : (x[1] > y[1]) - (x[1] < y[1]);
 }
 
-/* Many: sorted by merging; with few different values, so that ties must keep their order. */
+/* Many: by a heap; with few different values, so that ties must keep their order. */
 EVAL_TEST(sorts) {
   enum { N = 300 };
   double values[2 * N], pairs[2 * N][2];
