@@ -1,0 +1,332 @@
+/* Operators that read an image between its elements: GridSample, RoiAlign, AffineGrid, DeformConv.
+ *
+ * Sampling is a sum over taps: the image's spatial dims are flattened to one, each tap's place becomes an index
+ * into it, and a gather along that dim is weighted.  Coordinates are computed in f32, or f64 where they come
+ * so. */
+#include "frontend/onnx/common.h"
+
+enum padding { PAD_ZEROS, PAD_BORDER, PAD_REFLECTION };
+
+static val clamp(struct tn_build *b, val x, double low, double high) {
+  return tn_onnx_clip(b, x, low, high);
+}
+static val plus(struct tn_build *b, val x, double y) {
+  return y == 0 ? x : add(b, x, num(b, x, y));
+}
+static val times(struct tn_build *b, val x, double y) {
+  return y == 1 ? x : mul(b, x, num(b, x, y));
+}
+
+/* x mirrored at low and high until it lies between them. */
+static val reflect(struct tn_build *b, val x, double low, double high) {
+  double range = high - low;
+  if (range <= 0)
+    return tn_onnx_expand_like(b, num(b, x, low), &x->type);
+  val t = times(b, plus(b, x, -low), 1 / (2 * range));
+  t = times(b, sub(b, t, tn_unary(b, TN_FLOOR, t)), 2 * range);
+  val folded = min2(b, t, sub(b, num(b, t, 2 * range), t));
+  return plus(b, folded, low);
+}
+
+/* A tap along one dim: whole places as floats [n, p]; inside: bool, NULL when padding lets none be outside. */
+struct tap {
+  val at, weight, inside; /* weight NULL: 1 */
+};
+
+/* The gather: image [n, c, s] at place [n, p] gives [n, c, p]. */
+static val gather_at(struct tn_onnx_node *n, val image, val place) {
+  struct tn_type type =
+      tn_type_make(TN_I64, 3, (tn_dim[]){image->type.dim[0], image->type.dim[1], place->type.dim[1]});
+  val in[2] = {image, tn_onnx_expand_like(n->b, tn_onnx_unsqueeze(n->b, place, 1), &type)};
+  struct tn_node *node = tn_node_make(n->b, TN_GATHER_ELEMENTS, 2, in, 1);
+  tn_set_int(node, TN_GATHER_ELEMENTS_axis, 2);
+  if (!tn_finish(n->b, node))
+    tn_fail_now(module_of(n)->ctx);
+  return node->out[0];
+}
+
+/* Sums over all combinations of taps; taps[d][t] for `count` taps of each of the spatial dims with `extent`. */
+static val sample(struct tn_onnx_node *n, val image, int spatial, const int64_t *extent, int count,
+                  struct tap taps[3][4]) {
+  struct tn_build *b = n->b;
+  int all = 1;
+  val sum = NULL;
+  for (int d = 0; d < spatial; d++)
+    all *= count;
+  for (int i = 0; i < all; i++) {
+    val place = NULL, weight = NULL, inside = NULL;
+    for (int d = 0, rest = i; d < spatial; d++, rest /= count) {
+      const struct tap *t = &taps[d][rest % count];
+      val at = tn_cast(b, t->at, TN_I64);
+      place = place ? add(b, mul(b, place, num(b, place, (double)extent[d])), at) : at;
+      if (t->weight)
+        weight = weight ? mul(b, weight, t->weight) : t->weight;
+      if (t->inside)
+        inside = inside ? tn_binary(b, TN_AND, inside, t->inside) : t->inside;
+    }
+    val part = gather_at(n, image, place);
+    if (inside)
+      part = tn_select(b, tn_onnx_unsqueeze(b, inside, 1), part, num(b, part, 0));
+    if (weight)
+      part = mul(b, part, tn_onnx_unsqueeze(b, tn_cast(b, weight, part->type.dtype), 1));
+    sum = sum ? add(b, sum, part) : part;
+  }
+  return sum;
+}
+
+/* A whole place brought into 0 .. extent - 1 as the padding says. */
+static struct tap tap_at(struct tn_build *b, val at, int64_t extent, enum padding padding, bool align) {
+  struct tap t = {0};
+  double last = (double)(extent - 1);
+  if (padding == PAD_REFLECTION)
+    at = align ? reflect(b, at, 0, last) : reflect(b, at, -0.5, last + 0.5);
+  t.at = clamp(b, at, 0, last);
+  if (padding == PAD_ZEROS)
+    t.inside = tn_binary(b, TN_EQ, t.at, at);
+  return t;
+}
+
+/* Cubic convolution, a = -0.75; tap 0 .. 3 at distances 1 + f, f, 1 - f, 2 - f. */
+static val cubic_weight(struct tn_build *b, val f, int tap) {
+  const double a = -0.75;
+  val x = tap == 0 ? plus(b, f, 1) : tap == 1 ? f : sub(b, num(b, f, tap == 2 ? 1 : 2), f);
+  if (tap == 1 || tap == 2)
+    return plus(b, mul(b, mul(b, plus(b, times(b, x, a + 2), -(a + 3)), x), x), 1);
+  val y = plus(b, times(b, x, a), -5 * a);
+  return plus(b, mul(b, plus(b, mul(b, y, x), 8 * a), x), -4 * a);
+}
+
+bool tn_onnx_op_grid_sample(struct tn_onnx_node *n) {
+  static const char *const paddings[] = {"zeros", "border", "reflection"};
+  struct tn_build *b = n->b;
+  val x = tn_onnx_need(n, 0, "X"), grid = tn_onnx_need(n, 1, "grid");
+  const char *mode = tn_onnx_string(n, "mode", "linear"), *pad = tn_onnx_string(n, "padding_mode", "zeros");
+  bool align = tn_onnx_int(n, "align_corners", 0) != 0, near = !strcmp(mode, "nearest");
+  bool cubic = !strcmp(mode, "cubic") || !strcmp(mode, "bicubic");
+  int spatial = x->type.rank - 2, rank = x->type.rank;
+  enum padding padding = PAD_ZEROS;
+  while (padding < 3 && strcmp(paddings[padding], pad) != 0)
+    padding++;
+  if (padding == 3)
+    return tn_onnx_error(n, "attribute padding_mode is '%s'; expected zeros, border or reflection", pad);
+  if (!near && !cubic && strcmp(mode, "linear") != 0 && strcmp(mode, "bilinear") != 0)
+    return tn_onnx_error(n, "attribute mode is '%s'; expected linear, nearest or cubic", mode);
+  if (spatial < 1 || spatial > 3 || grid->type.rank != rank || grid->type.dim[rank - 1] != spatial)
+    return tn_onnx_error(n, "expected X [n, c, 1 to 3 spatial...] and grid [n, spatial..., %d]", spatial);
+  const int64_t *d = tn_onnx_static_dims(n, x, "X"), *g = tn_onnx_static_dims(n, grid, "grid");
+  int64_t points = 1, pixels = 1;
+  for (int i = 0; i < spatial; i++) {
+    points *= g[1 + i];
+    pixels *= d[2 + i];
+  }
+  enum tn_dtype dtype = x->type.dtype;
+  val image = tn_reshape(b, x, 3, (tn_dim[]){d[0], d[1], pixels});
+  image = tn_cast(b, image, tn_dtype_is_float(dtype) ? wide_of(dtype) : TN_F32);
+  grid = tn_reshape(b, tn_cast(b, grid, wide_of(grid->type.dtype)), 3, (tn_dim[]){d[0], points, spatial});
+  struct tap taps[3][4] = {{{0}}};
+  int count = near ? 1 : cubic ? 4 : 2;
+  for (int i = 0; i < spatial; i++) {
+    double extent = (double)d[2 + i];
+    /* coordinates come last dim first, -1 to 1 from edge to edge */
+    val at = tn_onnx_squeeze(b, tn_onnx_cut(b, grid, 2, spatial - 1 - i, 1), 2);
+    at = align ? times(b, plus(b, at, 1), (extent - 1) / 2)
+               : times(b, plus(b, times(b, plus(b, at, 1), extent), -1), 0.5);
+    if (padding == PAD_REFLECTION)
+      at = align ? reflect(b, at, 0, extent - 1) : reflect(b, at, -0.5, extent - 0.5);
+    else if (padding == PAD_BORDER)
+      at = clamp(b, at, align ? 0 : -0.5, align ? extent - 1 : extent - 0.5);
+    if (near) {
+      taps[i][0] = tap_at(b, tn_unary(b, TN_ROUND, at), d[2 + i], padding, align);
+      continue;
+    }
+    val low = tn_unary(b, TN_FLOOR, at), part = sub(b, at, low);
+    for (int t = 0; t < count; t++) {
+      taps[i][t] = tap_at(b, plus(b, low, t - (cubic ? 1 : 0)), d[2 + i], padding, align);
+      taps[i][t].weight = cubic ? cubic_weight(b, part, t) : t ? part : sub(b, num(b, part, 1), part);
+    }
+  }
+  val y = tn_cast(b, sample(n, image, spatial, d + 2, count, taps), dtype);
+  tn_dim dims[TN_MAX_RANK] = {d[0], d[1]};
+  for (int i = 0; i < spatial; i++)
+    dims[2 + i] = g[1 + i];
+  n->out[0] = tn_reshape(b, y, rank, dims);
+  return true;
+}
+
+/* ---- AffineGrid
+ * ------------------------------------------------------------------------------------------------- */
+
+/* theta [n, s, s + 1] times the homogeneous coordinates of the output's places. */
+bool tn_onnx_op_affine_grid(struct tn_onnx_node *n) {
+  struct tn_build *b = n->b;
+  val theta = tn_onnx_need(n, 0, "theta");
+  struct tn_ints size = tn_onnx_const_ints(n, 1, "size");
+  bool align = tn_onnx_int(n, "align_corners", 0) != 0;
+  int spatial = (int)size.count - 2;
+  int64_t points = 1;
+  if (spatial < 2 || spatial > 3 || theta->type.rank != 3)
+    return tn_onnx_error(n, "expected theta [n, s, s + 1] and size [n, c, s dims], s 2 or 3");
+  for (int i = 0; i < spatial; i++) {
+    if (size.at[2 + i] < 1 || size.at[2 + i] > 1 << 20 || (points *= size.at[2 + i]) > 1 << 28)
+      return tn_onnx_error(n, "size %lld is out of range", (long long)size.at[2 + i]);
+  }
+  enum tn_dtype dtype = theta->type.dtype;
+  char *data = tn_alloc(n->arena, (size_t)(points * (spatial + 1)) * sizeof(double)); /* [s + 1, points] */
+  for (int64_t p = 0; p < points; p++) {
+    int64_t rest = p;
+    for (int i = spatial - 1; i >= 0; i--) { /* the last dim's coordinate is the first row */
+      double extent = (double)size.at[2 + i], at = (double)(rest % size.at[2 + i]);
+      double place = align ? (extent > 1 ? -1 + 2 * at / (extent - 1) : -1) : -1 + (2 * at + 1) / extent;
+      tn_store_float(dtype, data, (spatial - 1 - i) * points + p, place);
+      rest /= size.at[2 + i];
+    }
+    tn_store_float(dtype, data, spatial * points + p, 1);
+  }
+  val places = tn_constant_bytes(b, tn_type_make(dtype, 2, (tn_dim[]){spatial + 1, points}), data);
+  val grid = tn_transpose(b, tn_matmul(b, theta, places), (int64_t[]){0, 2, 1});
+  tn_dim dims[TN_MAX_RANK] = {theta->type.dim[0]};
+  for (int i = 0; i < spatial; i++)
+    dims[1 + i] = size.at[2 + i];
+  dims[1 + spatial] = spatial;
+  n->out[0] = tn_reshape(b, grid, spatial + 2, dims);
+  return true;
+}
+
+/* ---- RoiAlign
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* Sample coordinates along one dim of each region: [r, out * ratio]. */
+static val roi_places(struct tn_onnx_node *n, val rois, int first, int64_t out, int64_t ratio, bool half) {
+  struct tn_build *b = n->b;
+  double scale = tn_onnx_float(n, "spatial_scale", 1), offset = half ? 0.5 : 0;
+  val start = plus(b, times(b, tn_onnx_cut(b, rois, 1, first, 1), scale), -offset);
+  val length = sub(b, plus(b, times(b, tn_onnx_cut(b, rois, 1, first + 2, 1), scale), -offset), start);
+  if (!half)
+    length = max2(b, length, num(b, length, 1));
+  int64_t count = out * ratio;
+  char *data = tn_alloc(n->arena, (size_t)count * sizeof(double) + 1);
+  for (int64_t i = 0; i < count; i++)
+    tn_store_float(rois->type.dtype, data, i,
+                   (double)(i / ratio) + ((double)(i % ratio) + 0.5) / (double)ratio);
+  val parts = tn_constant_bytes(b, tn_type_make(rois->type.dtype, 2, (tn_dim[]){1, count}), data);
+  return add(b, start, mul(b, times(b, length, 1 / (double)out), parts));
+}
+
+/* Low and high tap at coordinate `at`; beyond a pixel outside there is nothing. */
+static void roi_taps(struct tn_build *b, val at, int64_t extent, struct tap *low, struct tap *high) {
+  val near = tn_binary(b, TN_AND, tn_binary(b, TN_GE, at, num(b, at, -1)),
+                       tn_binary(b, TN_LE, at, num(b, at, (double)extent)));
+  double last = (double)(extent - 1);
+  at = clamp(b, at, 0, last);
+  low->at = tn_unary(b, TN_FLOOR, at);
+  high->at = min2(b, plus(b, low->at, 1), num(b, at, last));
+  high->weight = sub(b, at, low->at);
+  low->weight = sub(b, num(b, at, 1), high->weight);
+  low->inside = high->inside = near;
+}
+
+/* [r, h] and [r, w] to [r, h * w], joined by op. */
+static val outer(struct tn_build *b, enum tn_op op, val y, val x) {
+  val z = tn_binary(b, op, tn_onnx_unsqueeze(b, y, 2), tn_onnx_unsqueeze(b, x, 1));
+  return tn_reshape(b, z, 2, (tn_dim[]){y->type.dim[0], y->type.dim[1] * x->type.dim[1]});
+}
+
+bool tn_onnx_op_roi_align(struct tn_onnx_node *n) {
+  struct tn_build *b = n->b;
+  val x = tn_onnx_need(n, 0, "X"), rois = tn_onnx_need(n, 1, "rois"),
+      batch = tn_onnx_need(n, 2, "batch_indices");
+  int64_t oh = tn_onnx_int(n, "output_height", 1), ow = tn_onnx_int(n, "output_width", 1);
+  int64_t ratio = tn_onnx_int(n, "sampling_ratio", 0);
+  const char *mode = tn_onnx_string(n, "mode", "avg");
+  const char *origin =
+      tn_onnx_string(n, "coordinate_transformation_mode", n->opset >= 16 ? "half_pixel" : "output_half_pixel");
+  bool half = !strcmp(origin, "half_pixel"), largest = !strcmp(mode, "max");
+  if (!largest && strcmp(mode, "avg") != 0)
+    return tn_onnx_error(n, "attribute mode is '%s'; expected avg or max", mode);
+  if (ratio <= 0)
+    return tn_onnx_unsupported(
+        n, "sampling_ratio 0: the number of samples would depend on the regions; export with "
+           "a sampling_ratio above 0");
+  if (x->type.rank != 4 || rois->type.rank != 2 || rois->type.dim[1] != 4 || oh < 1 || ow < 1 || ratio > 64 ||
+      oh > 4096 || ow > 4096)
+    return tn_onnx_error(n, "expected X [n, c, h, w], rois [r, 4] and an output of at least 1 by 1");
+  const int64_t *d = tn_onnx_static_dims(n, x, "X");
+  tn_dim regions = rois->type.dim[0];
+  rois = tn_cast(b, rois, wide_of(rois->type.dtype));
+  val image = tn_reshape(b, x, 3, (tn_dim[]){d[0], d[1], d[2] * d[3]});
+  image = tn_gather(b, image, batch, 0); /* [r, c, h * w] */
+  struct tap ys[2], xs[2];
+  roi_taps(b, roi_places(n, rois, 1, oh, ratio, half), d[2], &ys[0], &ys[1]);
+  roi_taps(b, roi_places(n, rois, 0, ow, ratio, half), d[3], &xs[0], &xs[1]);
+  val all = NULL, inside = outer(b, TN_AND, ys[0].inside, xs[0].inside);
+  for (int i = 0; i < 4; i++) {
+    const struct tap *v = &ys[i / 2], *h = &xs[i % 2];
+    val place = outer(b, TN_ADD, mul(b, tn_cast(b, v->at, TN_I64), tn_const_int(b, TN_I64, d[3])),
+                      tn_cast(b, h->at, TN_I64));
+    val weight = outer(b, TN_MUL, v->weight, h->weight);
+    weight = tn_select(b, inside, weight, num(b, weight, 0));
+    val part = mul(b, gather_at(n, image, place), tn_onnx_unsqueeze(b, tn_cast(b, weight, x->type.dtype), 1));
+    all = all ? (largest ? max2(b, all, part) : add(b, all, part)) : part;
+  }
+  val bins = tn_reshape(b, all, 6, (tn_dim[]){regions, d[1], oh, ratio, ow, ratio});
+  const int64_t axes[2] = {3, 5};
+  n->out[0] =
+      largest ? tn_reduce(b, TN_REDUCE_MAX, bins, axes, 2, false) : tn_onnx_mean(b, bins, axes, 2, false);
+  return true;
+}
+
+/* ---- DeformConv
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* A convolution whose kernel elements are displaced by `offset` (bilinear, zeros outside) and weighted by
+ * `mask`: the displaced elements side by side [n, c, kernel, out], then a product with the weights a group. */
+bool tn_onnx_op_deform_conv(struct tn_onnx_node *n) {
+  struct tn_build *b = n->b;
+  val x = tn_onnx_need(n, 0, "X"), w = tn_onnx_need(n, 1, "W"), offset = tn_onnx_need(n, 2, "offset");
+  val bias = tn_onnx_in(n, 3), mask = tn_onnx_in(n, 4);
+  int64_t group = tn_onnx_int(n, "group", 1), parts = tn_onnx_int(n, "offset_group", 1);
+  struct tn_onnx_window win = {0};
+  if (x->type.rank != 4 || w->type.rank != 4 || offset->type.rank != 4)
+    return tn_onnx_unsupported(n, "operands of other than 4 dimensions");
+  const int64_t *d = tn_onnx_static_dims(n, x, "X"), *k = tn_onnx_static_dims(n, w, "W") + 2;
+  tn_onnx_window(n, x, k, &win);
+  int64_t kernel = k[0] * k[1], out = win.out[0] * win.out[1], m = w->type.dim[0];
+  if (group < 1 || parts < 1 || d[1] % group || d[1] % parts || m % group || w->type.dim[1] != d[1] / group ||
+      offset->type.dim[1] != parts * kernel * 2 || offset->type.dim[2] != win.out[0] ||
+      offset->type.dim[3] != win.out[1])
+    return tn_onnx_error(n, "group %lld, offset_group %lld, W and offset do not fit X", (long long)group,
+                         (long long)parts);
+  /* [n * parts, kernel * out] coordinates */
+  val place[2];
+  val all = tn_reshape(b, offset, 4, (tn_dim[]){d[0] * parts, kernel, 2, out});
+  for (int i = 0; i < 2; i++) {
+    char *data = tn_alloc(n->arena, (size_t)(kernel * out) * sizeof(double));
+    for (int64_t e = 0; e < kernel; e++)
+      for (int64_t o = 0; o < out; o++) {
+        int64_t at = i ? o % win.out[1] : o / win.out[1], tap = i ? e % k[1] : e / k[1];
+        tn_store_float(offset->type.dtype, data, e * out + o,
+                       (double)(at * win.stride[i] - win.before[i] + tap * win.dilation[i]));
+      }
+    val base = tn_constant_bytes(b, tn_type_make(offset->type.dtype, 3, (tn_dim[]){1, kernel, out}), data);
+    val moved = add(b, tn_onnx_squeeze(b, tn_onnx_cut(b, all, 2, i, 1), 2), base);
+    moved = tn_cast(b, moved, wide_of(moved->type.dtype));
+    place[i] = tn_reshape(b, moved, 2, (tn_dim[]){d[0] * parts, kernel * out});
+  }
+  struct tap taps[3][4] = {{{0}}};
+  for (int i = 0; i < 2; i++) {
+    val low = tn_unary(b, TN_FLOOR, place[i]), part = sub(b, place[i], low);
+    for (int t = 0; t < 2; t++) {
+      taps[i][t] = tap_at(b, plus(b, low, t), d[2 + i], PAD_ZEROS, false);
+      taps[i][t].weight = t ? part : sub(b, num(b, part, 1), part);
+    }
+  }
+  val image = tn_reshape(b, x, 3, (tn_dim[]){d[0] * parts, d[1] / parts, d[2] * d[3]});
+  val columns = sample(n, image, 2, d + 2, 2, taps); /* [n * parts, c / parts, kernel * out] */
+  if (mask)
+    columns = mul(b, columns, tn_reshape(b, mask, 3, (tn_dim[]){d[0] * parts, 1, kernel * out}));
+  columns = tn_reshape(b, columns, 4, (tn_dim[]){d[0], group, d[1] / group * kernel, out});
+  val rows = tn_reshape(b, w, 4, (tn_dim[]){1, group, m / group, d[1] / group * kernel});
+  val y = tn_reshape(b, tn_matmul(b, rows, columns), 4, (tn_dim[]){d[0], m, win.out[0], win.out[1]});
+  n->out[0] = bias ? add(b, y, tn_onnx_along(b, bias, 1, 4)) : y;
+  return true;
+}
