@@ -286,7 +286,8 @@ struct tn_nest *tn_lower_node(tn_arena *arena, struct tn_node *node);
 
 /* Runs a nest; data[i] is parameter i's storage. */
 bool tn_interpret(tn_ctx *ctx, const struct tn_nest *nest, void *const *data);
-/* Evaluates a pure node whose operands are constants (or a kernel of them).  outs[i].data is allocated in arena. */
+/* Evaluates a pure node whose operands are constants (or a kernel of them).  Where outs[i].data is NULL it is
+ * allocated in the arena; else it has room for the result. */
 bool tn_evaluate_node(tn_arena *arena, struct tn_node *node, struct tn_tensor *outs);
 
 #endif
