@@ -1,7 +1,372 @@
-/* The schedule: how a nest's loops are ordered, tiled, vectorized and unrolled for a target. */
-#include "codegen/internal.h"
+/* The schedule: how a nest's loops are ordered, tiled, vectorized and unrolled for a target.
+ *
+ * A band is a perfect nest of serial loops around stores, or around one reduction and stores.  Each band is
+ *  1. collapsed: neighbouring loops that every position walks as one become one;
+ *  2. given a vector axis: a result loop along which loads and stores are contiguous or uniform, or else the
+ *     innermost reduction loop;
+ *  3. if it reduces, given a register tile: rows of a loop that reuses what the vector axis loads;
+ *  4. split into column and row segments, so that no remainder runs as scalars where the target has masks;
+ *     constant operands are packed in the order in which the inner loop reads them (schedule_pack.c).
+ * Whatever does not form a band (searches, sorts, scatters) stays as it was defined. */
+#include "codegen/schedule.h"
+
+/* ---- bands -------------------------------------------------------------------------------------------------
+ */
+
+static bool find_band(struct tn_nest *n, struct tn_stmt *first, struct tn_band *band) {
+  *band = (struct tn_band){.nest = n};
+  struct tn_stmt *s = first;
+  while (s->kind == TN_ST_LOOP) {
+    if (s->loop.kind != TN_LOOP_SERIAL || !s->loop.body || band->loops == TN_MAX_REDUCE)
+      return false;
+    band->loop[band->loops++] = s->loop.var;
+    s = s->loop.body;
+    if (s->kind == TN_ST_LOOP && s->next)
+      return false;
+  }
+  if (s->kind == TN_ST_REDUCE) {
+    band->reduce = s;
+    s = s->next;
+  }
+  band->stores = s;
+  if (!band->loops && s != first->next) /* statements without a loop around: only a reduction stands alone */
+    return false;
+  for (; s; s = s->next)
+    if (s->kind != TN_ST_STORE)
+      return false;
+  return band->stores || band->reduce;
+}
+
+static void replace_in_band(struct tn_band *b, int count, struct tn_var *const *vars,
+                            struct tn_expr *const *values) {
+  if (b->reduce) {
+    struct tn_stmt *rest = b->reduce->next;
+    b->reduce->next = NULL;
+    tn_st_replace(b->nest, b->reduce, count, vars, values);
+    b->reduce->next = rest;
+  }
+  tn_st_replace(b->nest, b->stores, count, vars, values);
+}
+
+/* ---- collapsing --------------------------------------------------------------------------------------------
+ */
+
+/* Whether some quotient or remainder of var is left in e. */
+static bool splits(const struct tn_expr *e, const struct tn_var *var) {
+  if (!e || !tn_ex_uses(e, var))
+    return false;
+  switch (e->kind) {
+  case TN_EX_AFFINE:
+    for (int i = 0; i < e->affine.count; i++)
+      if (splits(e->affine.term[i], var))
+        return true;
+    return false;
+  case TN_EX_LOAD:
+    return splits(e->load.index, var) || splits(e->load.guard, var);
+  case TN_EX_OP:
+    if (e->dtype == TN_INDEX && (e->op.op == TN_DIV || e->op.op == TN_MOD))
+      return true;
+    for (int i = 0; i < e->op.argc; i++)
+      if (splits(e->op.arg[i], var))
+        return true;
+    return false;
+  default:
+    return false;
+  }
+}
+
+/* Expressions of the band, one by one: NULL past the last. */
+static struct tn_expr *band_expr(const struct tn_band *b, int at) {
+  if (b->reduce) {
+    if (at == 0)
+      return b->reduce->reduce.term;
+    at--;
+  }
+  for (const struct tn_stmt *s = b->stores; s; s = s->next) {
+    struct tn_expr *e[3] = {s->store.index, s->store.value, s->store.guard};
+    int count = e[2] ? 3 : 2;
+    if (at < count)
+      return e[at];
+    at -= count;
+  }
+  return NULL;
+}
+
+/* a and b (inside a) as one loop, when no expression would have to take it apart again. */
+static bool collapse_pair(struct tn_band *band, struct tn_var *a, struct tn_var *b, struct tn_var **merged) {
+  struct tn_nest *n = band->nest;
+  struct tn_var *v = tn_loop_var(n, a->name, a->extent * b->extent);
+  struct tn_var *vars[2] = {a, b};
+  struct tn_expr *whole = tn_ex_var(n, v);
+  struct tn_expr *values[2] = {tn_ix_div(n, whole, b->extent), tn_ix_mod(n, whole, b->extent)};
+  struct tn_expr *e;
+  for (int i = 0; (e = band_expr(band, i)); i++)
+    if (splits(tn_ex_replace(n, e, 2, vars, values), v))
+      return false;
+  replace_in_band(band, 2, vars, values);
+  *merged = v;
+  return true;
+}
+
+static int collapse_list(struct tn_band *band, struct tn_var **list, int count) {
+  for (int i = count - 2; i >= 0; i--) {
+    struct tn_var *merged;
+    if (!collapse_pair(band, list[i], list[i + 1], &merged))
+      continue;
+    list[i] = merged;
+    count--;
+    memmove(list + i + 1, list + i + 2, (size_t)(count - i - 1) * sizeof *list);
+  }
+  return count;
+}
+
+static void collapse(struct tn_band *band) {
+  band->loops = collapse_list(band, band->loop, band->loops);
+  if (band->reduce)
+    band->reduce->reduce.count = collapse_list(band, band->reduce->reduce.var, band->reduce->reduce.count);
+}
+
+/* ---- what an axis costs ------------------------------------------------------------------------------------
+ */
+
+struct accesses {
+  const struct tn_var *var;
+  bool *seen;
+  double cost; /* scalar memory operations a vector of lanes takes */
+  int lanes;
+  size_t widest, narrowest; /* bytes of the values computed */
+  bool constants_free;      /* constants can be packed */
+};
+
+static void note_width(struct accesses *a, enum tn_dtype dtype) {
+  if (dtype == TN_INDEX || dtype == TN_BOOL)
+    return;
+  size_t size = tn_dtype_size(dtype);
+  if (dtype == TN_F16 || dtype == TN_BF16)
+    size = 4; /* computed as f32 */
+  a->widest = size > a->widest ? size : a->widest;
+  a->narrowest = size < a->narrowest ? size : a->narrowest;
+}
+
+static double access_cost(const struct accesses *a, const struct tn_expr *index) {
+  int64_t stride;
+  if (!tn_ex_stride(index, a->var, &stride))
+    return a->lanes * 2.0;
+  return stride == 0 ? 0.5 : stride == 1 ? 1 : stride == -1 ? 2 : a->lanes * 1.5;
+}
+
+static void visit(struct accesses *a, const struct tn_expr *e) {
+  if (!e || a->seen[e->id])
+    return;
+  a->seen[e->id] = true;
+  note_width(a, e->dtype);
+  switch (e->kind) {
+  case TN_EX_AFFINE:
+    for (int i = 0; i < e->affine.count; i++)
+      visit(a, e->affine.term[i]);
+    break;
+  case TN_EX_LOAD:
+    if (!(a->constants_free && e->load.buf->data))
+      a->cost += access_cost(a, e->load.index);
+    visit(a, e->load.index);
+    visit(a, e->load.guard);
+    break;
+  case TN_EX_OP:
+    for (int i = 0; i < e->op.argc; i++)
+      visit(a, e->op.arg[i]);
+    break;
+  default:
+    break;
+  }
+}
+
+static struct accesses begin(const struct tn_band *b, const struct tn_var *var) {
+  struct accesses a = {.var = var, .narrowest = 8};
+  a.seen = TN_NEW_ARRAY(b->nest->arena, bool, b->nest->next_id + 1);
+  return a;
+}
+
+/* Lanes that one register holds of the values that the band computes. */
+static int natural_lanes(const struct tn_target *t, const struct tn_band *b) {
+  if (!t->vector_bytes)
+    return 1;
+  struct accesses a = begin(b, b->loop[0]);
+  if (b->reduce) {
+    note_width(&a, b->reduce->reduce.acc->dtype);
+  } else {
+    struct tn_expr *e;
+    for (int i = 0; (e = band_expr(b, i)); i++)
+      visit(&a, e);
+    for (const struct tn_stmt *s = b->stores; s; s = s->next)
+      note_width(&a, s->store.buf->dtype);
+  }
+  size_t size = a.widest > 4 && a.narrowest <= 4 ? 4 : a.widest ? a.widest : 1;
+  if (size == 8 && !t->f64 && t->vector_bytes == 16)
+    return 1;
+  return t->vector_bytes / (int)size;
+}
+
+/* ---- pointwise bands ---------------------------------------------------------------------------------------
+ */
+
+static struct tn_var *pointwise_axis(const struct tn_band *b, int lanes) {
+  struct tn_var *best = NULL;
+  double best_cost = 1e300;
+  for (int i = b->loops - 1; i >= 0; i--) {
+    struct accesses a = begin(b, b->loop[i]);
+    a.lanes = lanes;
+    struct tn_expr *e;
+    for (int k = 0; (e = band_expr(b, k)); k++)
+      visit(&a, e);
+    for (const struct tn_stmt *s = b->stores; s; s = s->next)
+      a.cost += 1.5 * access_cost(&a, s->store.index);
+    double use = (double)b->loop[i]->extent / (double)tn_round_up(b->loop[i]->extent, lanes);
+    double cost = a.cost / use;
+    if (cost < best_cost * 0.99) {
+      best_cost = cost;
+      best = b->loop[i];
+    }
+  }
+  return best;
+}
+
+static void schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
+  int lanes = natural_lanes(t, b);
+  struct tn_var *axis = lanes > 1 ? pointwise_axis(b, lanes) : NULL;
+  struct tn_segment segs[TN_MAX_SEGMENTS];
+  int count = axis ? tn_segments(t, axis->extent, lanes, 1, segs) : 0;
+  if (!axis)
+    segs[count++] = (struct tn_segment){.extent = 1, .lanes = 1, .vectors = 1, .whole = 1};
+  for (int i = 0; i < count; i++)
+    tn_build_band(b, c, axis, &segs[i], NULL, NULL, NULL);
+}
+
+/* ---- reductions --------------------------------------------------------------------------------------------
+ */
+
+static void schedule_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
+  struct tn_stmt *r = b->reduce;
+  int lanes = natural_lanes(t, b);
+  struct tn_var *axis = NULL;
+  double best = 1e300;
+  for (int i = b->loops - 1; i >= 0 && lanes > 0; i--) {
+    struct accesses a = begin(b, b->loop[i]);
+    a.lanes = lanes;
+    a.constants_free = true;
+    visit(&a, r->reduce.term);
+    double use = (double)b->loop[i]->extent / (double)tn_round_up(b->loop[i]->extent, lanes);
+    int64_t stride;
+    bool rows = b->stores && tn_ex_stride(b->stores->store.index, b->loop[i], &stride) && stride == 1;
+    double cost = (a.cost + (rows ? 0 : 0.2)) / use;
+    if (cost < best * 0.99) {
+      best = cost;
+      axis = b->loop[i];
+    }
+  }
+  struct tn_var *inner = r->reduce.count ? r->reduce.var[r->reduce.count - 1] : NULL;
+  if (lanes > 1 && inner && inner->extent >= lanes) {
+    struct accesses a = begin(b, inner);
+    a.lanes = lanes;
+    visit(&a, r->reduce.term);
+    if (!axis || a.cost < best * 0.7) {
+      tn_build_lanes_over_reduction(t, b, c, lanes);
+      return;
+    }
+  }
+  tn_build_tiled_reduction(t, b, c, axis, lanes);
+}
+
+/* ---- buffers that are no longer read -----------------------------------------------------------------------
+ */
+
+static void mark(struct tn_nest *n, const struct tn_expr *e, bool *seen, bool *used) {
+  if (!e || seen[e->id] || (!e->loads && e->kind != TN_EX_LOAD))
+    return;
+  seen[e->id] = true;
+  if (e->kind == TN_EX_AFFINE)
+    for (int i = 0; i < e->affine.count; i++)
+      mark(n, e->affine.term[i], seen, used);
+  if (e->kind == TN_EX_OP)
+    for (int i = 0; i < e->op.argc; i++)
+      mark(n, e->op.arg[i], seen, used);
+  if (e->kind != TN_EX_LOAD)
+    return;
+  for (size_t i = 0; i < n->bufs.count; i++)
+    used[i] |= n->bufs.at[i] == e->load.buf;
+  mark(n, e->load.index, seen, used);
+  mark(n, e->load.guard, seen, used);
+}
+
+static void mark_list(struct tn_nest *n, const struct tn_stmt *list, bool *seen, bool *used) {
+  for (const struct tn_stmt *s = list; s; s = s->next) {
+    switch (s->kind) {
+    case TN_ST_LOOP:
+      mark_list(n, s->loop.body, seen, used);
+      break;
+    case TN_ST_REDUCE:
+      mark(n, s->reduce.init, seen, used);
+      mark(n, s->reduce.term, seen, used);
+      break;
+    case TN_ST_LET:
+    case TN_ST_SET:
+      mark(n, s->let.value, seen, used);
+      break;
+    case TN_ST_STORE:
+      mark(n, s->store.index, seen, used);
+      mark(n, s->store.value, seen, used);
+      mark(n, s->store.guard, seen, used);
+      break;
+    case TN_ST_IF:
+    case TN_ST_WHILE:
+      mark(n, s->branch.cond, seen, used);
+      mark_list(n, s->branch.then, seen, used);
+      mark_list(n, s->branch.other, seen, used);
+      break;
+    }
+  }
+}
+
+/* Packing leaves the constants it copied behind. */
+static void drop_unused(struct tn_nest *n) {
+  bool *used = TN_NEW_ARRAY(n->arena, bool, n->bufs.count + 1);
+  mark_list(n, n->body, TN_NEW_ARRAY(n->arena, bool, n->next_id + 1), used);
+  size_t kept = 0;
+  for (size_t i = 0; i < n->bufs.count; i++)
+    if (used[i] || n->bufs.at[i]->written)
+      n->bufs.at[kept++] = n->bufs.at[i];
+  n->bufs.count = kept;
+}
+
+/* ---- entry -------------------------------------------------------------------------------------------------
+ */
 
 void tn_schedule(const struct tn_target *target, struct tn_nest *nest) {
-  (void)target;
-  (void)nest;
+  struct tn_stmt *list = nest->body;
+  struct tn_stmt **end = &nest->body;
+  nest->body = NULL;
+  while (list) {
+    struct tn_stmt *first = list;
+    bool reduction_alone = first->kind == TN_ST_REDUCE;
+    struct tn_stmt *after = NULL;
+    if (!reduction_alone) { /* a reduction without loops takes the stores behind it along */
+      after = first->next;
+      first->next = NULL;
+    }
+    struct tn_band band;
+    struct tn_cursor c = {nest, end};
+    if (find_band(nest, first, &band)) {
+      if (band.loops)
+        collapse(&band);
+      if (band.reduce)
+        schedule_reduction(target, &band, &c);
+      else
+        schedule_pointwise(target, &band, &c);
+    } else {
+      *end = first;
+    }
+    while (*end)
+      end = &(*end)->next;
+    list = after;
+  }
+  drop_unused(nest);
 }

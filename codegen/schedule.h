@@ -1,0 +1,53 @@
+/* What the files of the schedule share. */
+#ifndef TENON_CODEGEN_SCHEDULE_H
+#define TENON_CODEGEN_SCHEDULE_H
+
+#include "codegen/internal.h"
+
+/* A perfect nest of loops around [reduce] stores. */
+struct tn_band {
+  struct tn_nest *nest;
+  int loops; /* outermost first */
+  struct tn_var *loop[TN_MAX_REDUCE];
+  struct tn_stmt *reduce; /* NULL: pointwise; its `next` is `stores` */
+  struct tn_stmt *stores;
+};
+
+/* A stretch of an axis: `whole` blocks of lanes * vectors iterations from `start`, of which the last one may have
+ * only `last` valid (masked); extent = iterations covered. */
+struct tn_segment {
+  int64_t start, extent, whole;
+  int lanes, vectors;
+  bool masked;
+};
+#define TN_MAX_SEGMENTS 8
+/* Cuts an axis into segments for blocks of `vectors` vectors of `lanes`. */
+int tn_segments(const struct tn_target *t, int64_t extent, int lanes, int vectors, struct tn_segment *segs);
+
+/* A packed constant operand: stands for loads of `buf` in the term. */
+struct tn_packed {
+  struct tn_expr *load;  /* the load it replaces */
+  struct tn_buf *buf;    /* new buffer */
+  int outer_count;       /* result loops that it depends on, outermost first, axis left out */
+  struct tn_var *outer[TN_MAX_REDUCE];
+};
+
+/* Emits the band's loops with the axis cut as `seg` says and `rows` iterations of `row_axis` as a tile. */
+struct tn_rows {
+  struct tn_var *axis; /* NULL: no tile */
+  int64_t start, whole; /* blocks */
+  int rows;             /* a block */
+};
+void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis, const struct tn_segment *seg,
+                   const struct tn_rows *rows, const struct tn_packed *packed, const struct tn_target *t);
+
+void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c, int lanes);
+void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
+                              int lanes);
+
+/* Packs the constant that `load` reads for columns in panels of seg->lanes * seg->vectors: panel, then the loops of
+ * the reduction, then the column; columns past the axis' end are zero.  False when its position is not affine. */
+bool tn_pack(struct tn_band *b, struct tn_expr *load, struct tn_var *axis, const struct tn_segment *seg,
+             struct tn_packed *out);
+
+#endif

@@ -1,0 +1,373 @@
+/* Building scheduled bands: segments of the vector axis, blocks of rows, lanes over a reduction. */
+#include "codegen/schedule.h"
+
+static int power_of_two_from(int64_t v) {
+  int p = 1;
+  while (p < v)
+    p *= 2;
+  return p;
+}
+
+int tn_segments(const struct tn_target *t, int64_t extent, int lanes, int vectors, struct tn_segment *segs) {
+  int count = 0;
+  int64_t block = (int64_t)lanes * vectors, whole = extent / block, start = whole * block,
+          rest = extent - start;
+  if (whole)
+    segs[count++] = (struct tn_segment){0, start, whole, lanes, vectors, false};
+  if (rest && (rest % lanes == 0 || (t->masked && lanes > 1))) {
+    int across = (int)((rest + lanes - 1) / lanes), width = lanes;
+    if (across == 1)
+      width = power_of_two_from(rest);
+    segs[count++] = (struct tn_segment){start, rest, 1, width, across, rest % width != 0};
+    return count;
+  }
+  /* No masks: ever narrower vectors, one element at last. */
+  for (int width = lanes; rest > 0; width /= 2) {
+    int64_t n = rest / width;
+    if (n == 0)
+      continue;
+    int across = n <= vectors ? (int)n : 1;
+    segs[count++] = (struct tn_segment){start, n * width, n / across, width, across, false};
+    start += n / across * across * width;
+    rest -= n / across * across * width;
+  }
+  return count;
+}
+
+/* ---- rewriting loads ---------------------------------------------------------------------------------------
+ */
+
+struct rewrite {
+  struct tn_nest *n;
+  const struct tn_var *lane; /* loads over it get the guard */
+  struct tn_expr *guard;
+  const struct tn_expr *from; /* this load becomes `to` */
+  struct tn_expr *to;
+  const struct tn_buf *unguarded;
+  struct tn_expr **memo;
+  int memo_size;
+};
+
+static struct tn_expr *rewrite(struct rewrite *r, struct tn_expr *e) {
+  if (e == r->from)
+    return r->to;
+  if (!e->loads)
+    return e;
+  if (e->id < r->memo_size && r->memo[e->id])
+    return r->memo[e->id];
+  struct tn_expr *out = e;
+  if (e->kind == TN_EX_LOAD) {
+    struct tn_expr *guard = e->load.guard;
+    if (r->guard && tn_ex_uses(e, r->lane) && e->load.buf != r->unguarded)
+      guard = tn_ex_and(r->n, guard, r->guard);
+    out = tn_ex_load(r->n, e->load.buf, rewrite(r, e->load.index), guard);
+  } else if (e->kind == TN_EX_AFFINE) {
+    out = tn_ix(r->n, e->affine.base);
+    for (int i = 0; i < e->affine.count; i++)
+      out = tn_ix_add(r->n, out, tn_ix_scale(r->n, rewrite(r, e->affine.term[i]), e->affine.coef[i]));
+  } else if (e->kind == TN_EX_OP) {
+    struct tn_expr *arg[3] = {0};
+    for (int i = 0; i < e->op.argc; i++)
+      arg[i] = rewrite(r, e->op.arg[i]);
+    out = tn_ex_op(r->n, e->op.op, e->dtype, e->op.argc, arg, e->op.flags);
+  }
+  if (e->id < r->memo_size)
+    r->memo[e->id] = out;
+  return out;
+}
+
+static struct rewrite rewriting(struct tn_nest *n) {
+  return (struct rewrite){
+      .n = n, .memo_size = n->next_id, .memo = TN_NEW_ARRAY(n->arena, struct tn_expr *, n->next_id)};
+}
+
+static struct tn_expr *with_guard(struct tn_nest *n, struct tn_expr *e, const struct tn_var *lane,
+                                  struct tn_expr *guard, const struct tn_buf *unguarded) {
+  if (!guard)
+    return e;
+  struct rewrite r = rewriting(n);
+  r.lane = lane;
+  r.guard = guard;
+  r.unguarded = unguarded;
+  return rewrite(&r, e);
+}
+
+/* ---- the loops of a band -----------------------------------------------------------------------------------
+ */
+
+static bool in_list(const struct tn_var *v, struct tn_var *const *list, int count) {
+  for (int i = 0; i < count; i++)
+    if (list[i] == v)
+      return true;
+  return false;
+}
+
+static struct tn_cursor enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn_loop_kind kind) {
+  return var->extent == 1 ? *at : tn_st_loop(at, var, kind);
+}
+
+/* How far the reduction is unrolled when every trip does `tile` multiply-adds. */
+static int unroll_for(const struct tn_stmt *r, int tile) {
+  int64_t all = 1;
+  for (int i = 0; i < r->reduce.count; i++)
+    all *= r->reduce.var[i]->extent;
+  if (all * tile <= 160 || all <= 2)
+    return (int)all;
+  int64_t inner = r->reduce.var[r->reduce.count - 1]->extent;
+  int want = tile >= 16 ? 2 : tile >= 6 ? 4 : 8;
+  if (inner <= want)
+    return (int)inner;
+  while (want > 1 && inner % want && inner < 4 * want)
+    want /= 2;
+  return want;
+}
+
+#define BIG_PANELS (256 * 1024) /* bytes of packed weights that no longer stay in the second-level cache */
+
+void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
+                   const struct tn_segment *seg, const struct tn_rows *rows, const struct tn_packed *packed,
+                   const struct tn_target *t) {
+  struct tn_nest *n = b->nest;
+  (void)t;
+  struct tn_var *row_axis = rows ? rows->axis : NULL;
+  struct tn_var *panel = tn_loop_var(n, "p", seg->whole), *across = tn_loop_var(n, "j", seg->vectors),
+                *lane = tn_loop_var(n, "l", seg->lanes);
+  struct tn_var *block = tn_loop_var(n, "m", rows ? rows->whole : 1),
+                *row = tn_loop_var(n, "i", rows ? rows->rows : 1);
+
+  struct tn_cursor at = *c;
+  bool panels_first = packed && packed->buf->count * (int64_t)tn_dtype_size(packed->buf->dtype) > BIG_PANELS;
+  for (int pass = 0; pass < 2; pass++) { /* the loops that choose weights, then the rest */
+    for (int i = 0; i < b->loops; i++) {
+      struct tn_var *v = b->loop[i];
+      bool chooses = panels_first && in_list(v, packed->outer, packed->outer_count);
+      if (v != axis && v != row_axis && chooses == (pass == 0))
+        at = enter_loop(&at, v, TN_LOOP_SERIAL);
+    }
+    if (pass == 0 && panels_first)
+      at = enter_loop(&at, panel, TN_LOOP_SERIAL);
+  }
+  at = enter_loop(&at, block, TN_LOOP_SERIAL);
+  if (!panels_first)
+    at = enter_loop(&at, panel, TN_LOOP_SERIAL);
+  at = enter_loop(&at, row, TN_LOOP_TILE);
+  at = enter_loop(&at, across, TN_LOOP_TILE);
+  at = enter_loop(&at, lane, TN_LOOP_VECTOR);
+
+  struct tn_var *vars[2];
+  struct tn_expr *values[2];
+  int count = 0;
+  struct tn_expr *column = NULL;
+  if (axis) {
+    column = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, panel), (int64_t)seg->lanes * seg->vectors),
+                       tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, across), seg->lanes), tn_ex_var(n, lane)));
+    column = tn_ix_offset(n, column, seg->start);
+    vars[count] = axis;
+    values[count++] = column;
+  }
+  if (row_axis) {
+    struct tn_expr *r = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, block), rows->rows), tn_ex_var(n, row));
+    vars[count] = row_axis;
+    values[count++] = tn_ix_offset(n, r, rows->start);
+  }
+  struct tn_expr *guard = seg->masked ? tn_ex_binary(n, TN_LT, column, tn_ix(n, axis->extent)) : NULL;
+  const struct tn_buf *padded = packed ? packed->buf : NULL;
+
+  if (b->reduce) {
+    const struct tn_stmt *r = b->reduce;
+    struct tn_expr *term = r->reduce.term;
+    if (packed) {
+      struct rewrite w = rewriting(n);
+      w.from = packed->load;
+      /* Panel-major position: ((outer, panel), reduction, column in the panel). */
+      int64_t width = (int64_t)seg->lanes * seg->vectors, stride = width;
+      struct tn_expr *at_pack =
+          tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, across), seg->lanes), tn_ex_var(n, lane));
+      for (int i = r->reduce.count - 1; i >= 0; i--) {
+        at_pack = tn_ix_add(n, at_pack, tn_ix_scale(n, tn_ex_var(n, r->reduce.var[i]), stride));
+        stride *= r->reduce.var[i]->extent;
+      }
+      at_pack = tn_ix_add(n, at_pack, tn_ix_scale(n, tn_ex_var(n, panel), stride));
+      stride *= seg->whole;
+      for (int i = packed->outer_count - 1; i >= 0; i--) {
+        at_pack = tn_ix_add(n, at_pack, tn_ix_scale(n, tn_ex_var(n, packed->outer[i]), stride));
+        stride *= packed->outer[i]->extent;
+      }
+      w.to = tn_ex_load(n, packed->buf, at_pack, NULL);
+      term = rewrite(&w, term);
+    }
+    term = tn_ex_replace(n, term, count, vars, values);
+    term = with_guard(n, term, lane, guard, padded);
+    struct tn_stmt *copy = tn_st_reduce(&at, r->reduce.acc, r->reduce.combine, r->reduce.init, r->reduce.count,
+                                        r->reduce.var, term);
+    copy->reduce.unroll =
+        unroll_for(copy, row->extent * across->extent > 0 ? (int)(row->extent * across->extent) : 1);
+  }
+  for (const struct tn_stmt *s = b->stores; s; s = s->next) {
+    struct tn_expr *value =
+        with_guard(n, tn_ex_replace(n, s->store.value, count, vars, values), lane, guard, NULL);
+    struct tn_expr *where = s->store.guard ? tn_ex_replace(n, s->store.guard, count, vars, values) : NULL;
+    tn_st_store(&at, s->store.buf, tn_ex_replace(n, s->store.index, count, vars, values), value,
+                tn_ex_and(n, where, guard));
+  }
+  while (*c->end)
+    c->end = &(*c->end)->next;
+}
+
+/* ---- a reduction over its own lanes ------------------------------------------------------------------------
+ */
+
+void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
+                                   int lanes) {
+  (void)t;
+  struct tn_nest *n = b->nest;
+  struct tn_stmt *r = b->reduce;
+  struct tn_var *inner = r->reduce.var[r->reduce.count - 1];
+  int64_t steps = inner->extent / lanes, rest = inner->extent % lanes;
+  struct tn_var *row_axis = b->loops ? b->loop[b->loops - 1] : NULL;
+  int64_t extent = row_axis ? row_axis->extent : 1, tile = extent < 4 ? extent : 4;
+  for (int64_t start = 0; start < extent;) {
+    int64_t blocks = (extent - start) / tile;
+    struct tn_cursor at = *c;
+    for (int i = 0; i + 1 < b->loops; i++)
+      at = enter_loop(&at, b->loop[i], TN_LOOP_SERIAL);
+    struct tn_var *block = tn_loop_var(n, "m", blocks), *row = tn_loop_var(n, "i", tile);
+    at = enter_loop(&at, block, TN_LOOP_SERIAL);
+    at = enter_loop(&at, row, TN_LOOP_TILE);
+    struct tn_var *vars[3] = {inner, row_axis, r->reduce.acc};
+    struct tn_expr *values[3];
+    values[1] = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, block), tile), tn_ex_var(n, row));
+    values[1] = tn_ix_offset(n, values[1], start);
+    if (!row_axis) {
+      vars[1] = inner;
+      values[1] = NULL;
+    }
+    struct tn_var *step = tn_loop_var(n, "r", steps), *lane = tn_loop_var(n, "l", lanes);
+    values[0] = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, step), lanes), tn_ex_var(n, lane));
+    struct tn_var *over[TN_MAX_REDUCE];
+    int loops = 0;
+    for (int i = 0; i + 1 < r->reduce.count; i++)
+      over[loops++] = r->reduce.var[i];
+    int kept = loops;
+    if (steps > 1)
+      over[loops++] = step;
+    struct tn_var *acc = tn_value_var(n, "acc", r->reduce.acc->dtype);
+    struct tn_expr *term = tn_ex_replace(n, r->reduce.term, row_axis ? 2 : 1, vars, values);
+    struct tn_stmt *main = tn_st_reduce(&at, acc, r->reduce.combine, NULL, loops, over, term);
+    main->reduce.lane = lane;
+    main->reduce.unroll = tile >= 4 || steps < 4 ? 1 : 4;
+    if (rest) {
+      struct tn_var *tail = tn_loop_var(n, "r", rest);
+      values[0] = tn_ix_offset(n, tn_ex_var(n, tail), steps * lanes);
+      loops = kept;
+      if (rest > 1)
+        over[loops++] = tail;
+      term = tn_ex_replace(n, r->reduce.term, row_axis ? 2 : 1, vars, values);
+      struct tn_expr *so_far = tn_ex_var(n, acc);
+      acc = tn_value_var(n, "acc", r->reduce.acc->dtype);
+      tn_st_reduce(&at, acc, r->reduce.combine, so_far, loops, over, term);
+    }
+    vars[0] = r->reduce.acc;
+    values[0] = tn_ex_var(n, acc);
+    for (const struct tn_stmt *s = b->stores; s; s = s->next)
+      tn_st_store(&at, s->store.buf, tn_ex_replace(n, s->store.index, row_axis ? 2 : 1, vars, values),
+                  tn_ex_replace(n, s->store.value, row_axis ? 2 : 1, vars, values),
+                  s->store.guard ? tn_ex_replace(n, s->store.guard, row_axis ? 2 : 1, vars, values) : NULL);
+    while (*c->end)
+      c->end = &(*c->end)->next;
+    start += blocks * tile;
+    tile = extent - start;
+    if (tile <= 0)
+      break;
+  }
+}
+
+/* ---- a register tile ---------------------------------------------------------------------------------------
+ */
+
+struct term_loads {
+  struct tn_expr *load[8];
+  int count;
+  bool *seen;
+};
+
+static void find_loads(struct term_loads *l, struct tn_expr *e) {
+  if (l->seen[e->id])
+    return;
+  l->seen[e->id] = true;
+  if (e->kind == TN_EX_LOAD && l->count < (int)TN_COUNT(l->load))
+    l->load[l->count++] = e;
+  if (e->kind == TN_EX_OP)
+    for (int i = 0; i < e->op.argc; i++)
+      find_loads(l, e->op.arg[i]);
+}
+
+/* The loop whose iterations can share what is loaded along the axis; else one that hides latency. */
+static struct tn_var *choose_rows(const struct tn_band *b, const struct term_loads *l,
+                                  const struct tn_var *axis, bool *shares) {
+  struct tn_var *best = NULL;
+  *shares = false;
+  for (int i = b->loops - 1; i >= 0; i--) {
+    struct tn_var *v = b->loop[i];
+    if (v == axis)
+      continue;
+    bool share = false, uses = false;
+    for (int k = 0; k < l->count; k++) {
+      share |= (!axis || tn_ex_uses(l->load[k], axis)) && !tn_ex_uses(l->load[k], v);
+      uses |= tn_ex_uses(l->load[k], v);
+    }
+    share &= uses;
+    if (!best || (share && (!*shares || v->extent > 4 * best->extent))) {
+      best = v;
+      *shares = share;
+    }
+  }
+  return best;
+}
+
+void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
+                              struct tn_var *axis, int lanes) {
+  struct tn_nest *n = b->nest;
+  struct term_loads loads = {.seen = TN_NEW_ARRAY(n->arena, bool, n->next_id + 1)};
+  find_loads(&loads, b->reduce->reduce.term);
+  bool shares;
+  struct tn_var *row_axis = choose_rows(b, &loads, axis, &shares);
+  int64_t m = row_axis ? row_axis->extent : 1;
+  int64_t columns = axis ? axis->extent : 1;
+  int budget = t->tile_rows * t->tile_vectors;
+  if (!shares && budget > 4)
+    budget = 4;
+  int64_t across = (columns + lanes - 1) / lanes;
+  int vectors = (int)(across < t->tile_vectors ? across : t->tile_vectors);
+  if (m < t->tile_rows) {
+    int64_t want = budget / m;
+    vectors = (int)(across < want ? across : want < 8 ? want : 8);
+    vectors = vectors < 1 ? 1 : vectors;
+  }
+  if (!shares && vectors > 2)
+    vectors = 2;
+  struct tn_segment segs[TN_MAX_SEGMENTS];
+  int seg_count;
+  if (axis)
+    seg_count = tn_segments(t, columns, lanes, vectors, segs);
+  else
+    segs[0] = (struct tn_segment){.extent = 1, .lanes = 1, .vectors = 1, .whole = 1}, seg_count = 1;
+
+  for (int k = 0; k < seg_count; k++) {
+    struct tn_packed packed;
+    const struct tn_packed *use = NULL;
+    for (int i = 0; i < loads.count && axis && !use; i++)
+      if (loads.load[i]->load.buf->data && tn_ex_uses(loads.load[i], axis) &&
+          tn_pack(b, loads.load[i], axis, &segs[k], &packed))
+        use = &packed;
+    int64_t most = budget / segs[k].vectors;
+    most = most < 1 ? 1 : most;
+    int64_t blocks = (m + most - 1) / most, rows = (m + blocks - 1) / blocks;
+    struct tn_rows cut = {row_axis, 0, m / rows, (int)rows};
+    tn_build_band(b, c, axis, &segs[k], &cut, use, t);
+    if (m % rows) {
+      struct tn_rows rest = {row_axis, m / rows * rows, 1, (int)(m % rows)};
+      tn_build_band(b, c, axis, &segs[k], &rest, use, t);
+    }
+  }
+}
