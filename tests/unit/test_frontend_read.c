@@ -118,12 +118,58 @@ static void test_nesting(void **state) {
   }
 }
 
+/* ---- memory that runs out ---- */
+
+struct ration {
+  size_t left; /* allocations */
+};
+
+static void *resize(void *user, void *old, size_t size) {
+  struct ration *ration = user;
+  if (size == 0) {
+    free(old);
+    return NULL;
+  }
+  if (ration->left == 0)
+    return NULL;
+  ration->left--;
+  return realloc(old, size);
+}
+
+struct job {
+  tn_ctx *ctx;
+  struct msg *model;
+};
+
+static bool import_job(void *user) {
+  struct job *job = user;
+  return tn_onnx_import_bytes(job->ctx, msg_bytes(job->model), "m.onnx", NULL, NULL) != NULL;
+}
+
+static void test_out_of_memory(void **state) {
+  (void)state;
+  struct msg m = small_model();
+  bool good = false;
+  for (size_t allowed = 0; !good; allowed++) {
+    struct ration ration = {allowed};
+    struct tn_allocator allocator = {resize, &ration};
+    tn_ctx *ctx = tn_ctx_create(&allocator);
+    assert_true(allowed < 1000);
+    if (!ctx)
+      continue;
+    struct job job = {ctx, &m};
+    good = tn_guard(ctx, import_job, &job);
+    if (!good)
+      assert_true(tn_diag_count(ctx, TN_ERROR) > 0);
+    tn_ctx_destroy(ctx);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_truncated),
-      cmocka_unit_test(test_every_bit),
-      cmocka_unit_test(test_damage_is_named),
-      cmocka_unit_test(test_nesting),
+      cmocka_unit_test(test_truncated),       cmocka_unit_test(test_every_bit),
+      cmocka_unit_test(test_damage_is_named), cmocka_unit_test(test_nesting),
+      cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
