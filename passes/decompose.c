@@ -34,23 +34,6 @@ struct tn_value *tn_along(struct tn_build *b, struct tn_value *x, int rank, int 
   return rank == 1 ? x : tn_reshape(b, x, rank, dim);
 }
 
-struct tn_value *tn_permute(struct tn_build *b, struct tn_value *x, const int64_t *perm) {
-  tn_dim dim[TN_MAX_RANK];
-  bool same = true, ordered = true;
-  int64_t last = -1;
-  for (int i = 0; i < x->type.rank; i++) {
-    dim[i] = x->type.dim[perm[i]];
-    same = same && perm[i] == i;
-    if (dim[i] != 1) {
-      ordered = ordered && perm[i] > last;
-      last = perm[i];
-    }
-  }
-  if (same)
-    return x;
-  return ordered ? tn_reshape(b, x, x->type.rank, dim) : tn_transpose(b, x, perm);
-}
-
 int tn_axis_of(const struct tn_node *node, enum tn_attr_id id, int rank) {
   int64_t axis = tn_get_int(node, id);
   if (axis < 0)

@@ -5,7 +5,7 @@
 #ifndef TENON_PASSES_DECOMPOSE_H
 #define TENON_PASSES_DECOMPOSE_H
 
-#include "passes/passes.h"
+#include "passes/layout.h" /* tn_permute */
 
 typedef struct tn_value *tn_decomposition(struct tn_build *b, struct tn_node *node);
 
@@ -22,8 +22,6 @@ tn_decomposition tn_decompose_einsum;
 enum tn_dtype tn_compute_dtype(enum tn_dtype dtype);
 /* A rank-1 value laid along dim `axis` of `rank` dims: [c] -> [1, .., c, .., 1]. */
 struct tn_value *tn_along(struct tn_build *b, struct tn_value *x, int rank, int axis);
-/* Moves dims, as a reshape (which costs nothing) when only dims of extent 1 move; x itself when none does. */
-struct tn_value *tn_permute(struct tn_build *b, struct tn_value *x, const int64_t *perm);
 /* An axis attribute that may count from the end, as 0..rank-1; leaves with an error when it is outside. */
 int tn_axis_of(const struct tn_node *node, enum tn_attr_id id, int rank);
 

@@ -1,4 +1,4 @@
-/* How dims pass through a reshape. */
+/* How dims, and layouts, pass through a reshape. */
 #include "passes/layout.h"
 
 /* Walks both shapes at once: a block ends where the products of extents agree.  Dims of extent 1 belong to the
@@ -38,4 +38,60 @@ int tn_reshape_blocks(const struct tn_type *from, const struct tn_type *to, stru
     out[count++] = block;
   }
   return count;
+}
+
+bool tn_layout_through(const struct tn_type *from, const struct tn_type *to, const struct tn_layout *before,
+                       struct tn_layout *after) {
+  struct tn_block block[2 * TN_MAX_RANK];
+  int count = tn_reshape_blocks(from, to, block), at = 0;
+  if (count < 0)
+    return false;
+  *after = tn_layout_identity(to->rank);
+  /* Each block must lie in one piece and in its own order; the pieces may be in any order. */
+  for (int i = 0; i < before->rank;) {
+    int dim = before->at[i], k = 0;
+    if (from->dim[dim] == 1) { /* lies nowhere */
+      i++;
+      continue;
+    }
+    while (dim >= block[k].from[1])
+      k++;
+    for (int next = block[k].from[0]; next < block[k].from[1]; next++) {
+      if (from->dim[next] == 1)
+        continue;
+      while (i < before->rank && from->dim[before->at[i]] == 1)
+        i++;
+      if (i == before->rank || before->at[i] != next)
+        return false;
+      i++;
+    }
+    for (int j = block[k].to[0]; j < block[k].to[1]; j++)
+      after->at[at++] = (uint8_t)j;
+  }
+  /* Blocks of nothing but extents of 1. */
+  for (int j = 0; j < to->rank; j++) {
+    bool placed = false;
+    for (int i = 0; i < at && !placed; i++)
+      placed = after->at[i] == j;
+    if (!placed)
+      after->at[at++] = (uint8_t)j;
+  }
+  return true;
+}
+
+struct tn_value *tn_permute(struct tn_build *b, struct tn_value *x, const int64_t *perm) {
+  tn_dim dim[TN_MAX_RANK];
+  bool same = true, ordered = true;
+  int64_t last = -1;
+  for (int i = 0; i < x->type.rank; i++) {
+    dim[i] = x->type.dim[perm[i]];
+    same = same && perm[i] == i;
+    if (dim[i] != 1) {
+      ordered = ordered && perm[i] > last;
+      last = perm[i];
+    }
+  }
+  if (same)
+    return x;
+  return ordered ? tn_reshape(b, x, x->type.rank, dim) : tn_transpose(b, x, perm);
 }
