@@ -13,6 +13,7 @@ enum { LANES = 256 };
 
 struct row {
   union tn_scalar lane[LANES];
+  union tn_scalar apart[8]; /* the first lanes of rows must not share a cache set */
 };
 
 struct step {

@@ -1,0 +1,274 @@
+/* A schedule changes speed, never meaning: scheduled nests, interpreted, give the bytes that the definitions
+ * give, for every family of targets, with weights known (packed) and unknown.  The numbers are small integers,
+ * so that sums are exact in any order. */
+#include "unit/codegen_eval.h"
+#include "codegen/internal.h"
+
+static const struct tn_target targets[] = {
+    {.family = "scalar",
+     .pointer_bits = 32,
+     .vector_regs = 32,
+     .tile_rows = 4,
+     .tile_vectors = 4,
+     .opt = 3,
+     .threads = 1},
+    {.family = "v128",
+     .pointer_bits = 64,
+     .vector_bytes = 16,
+     .int_vector_bytes = 16,
+     .vector_regs = 32,
+     .tile_rows = 8,
+     .tile_vectors = 2,
+     .fma = true,
+     .f64 = true,
+     .opt = 3,
+     .threads = 1},
+    {.family = "v128-masked",
+     .pointer_bits = 32,
+     .vector_bytes = 16,
+     .int_vector_bytes = 16,
+     .vector_regs = 8,
+     .tile_rows = 4,
+     .tile_vectors = 1,
+     .masked = true,
+     .opt = 3,
+     .threads = 1},
+    {.family = "v256",
+     .pointer_bits = 64,
+     .vector_bytes = 32,
+     .int_vector_bytes = 32,
+     .vector_regs = 16,
+     .tile_rows = 6,
+     .tile_vectors = 2,
+     .fma = true,
+     .f64 = true,
+     .masked = true,
+     .opt = 3,
+     .threads = 1},
+    {.family = "v512",
+     .pointer_bits = 64,
+     .vector_bytes = 64,
+     .int_vector_bytes = 64,
+     .vector_regs = 32,
+     .tile_rows = 14,
+     .tile_vectors = 2,
+     .fma = true,
+     .f64 = true,
+     .masked = true,
+     .opt = 3,
+     .threads = 1},
+};
+
+/* Values -6 .. 6. */
+static struct tn_value *small(struct fixture *f, enum tn_dtype dtype, int rank, const tn_dim *dims) {
+  struct tn_type type = tn_type_make(dtype, rank, dims);
+  int64_t count;
+  assert_true(tn_type_count(&type, &count));
+  double *values = TN_NEW_ARRAY(tn_ctx_arena(f->ctx), double, count + 1);
+  for (int64_t i = 0; i < count; i++)
+    values[i] = (double)(i * 7 % 13 - (dtype == TN_U8 ? 0 : 6));
+  return constant(f, dtype, rank, dims, values);
+}
+
+/* known: operands stay constants.  Runs the nest; the results' bytes, one after the other. */
+static uint8_t *run_nest(struct fixture *f, const struct tn_nest *n, const struct tn_node *node,
+                         size_t *bytes) {
+  tn_arena *arena = tn_ctx_arena(f->ctx);
+  void **data = TN_NEW_ARRAY(arena, void *, n->param_count + 1);
+  *bytes = 0;
+  for (int k = 0; k < node->out_count; k++) {
+    int64_t size;
+    assert_true(tn_type_bytes(&node->out[k]->type, &size));
+    *bytes += (size_t)size;
+  }
+  uint8_t *out = memset(tn_alloc(arena, *bytes + 1), 0xEE, *bytes + 1), *next = out;
+  for (size_t i = 0; i < n->bufs.count; i++) {
+    const struct tn_buf *buf = n->bufs.at[i];
+    if (buf->param < 0)
+      continue;
+    const struct tn_tensor *t = buf->value ? tn_value_tensor(buf->value) : NULL;
+    t = t ? t : buf->data;
+    data[buf->param] = t ? (void *)(uintptr_t)t->data : next;
+    if (!t)
+      next += (size_t)buf->count * tn_dtype_size(buf->dtype);
+  }
+  if (!tn_interpret(f->ctx, n, data)) {
+    fixture_print(f);
+    fail_msg("interpretation failed:\n%s", tn_nest_print(arena, n));
+  }
+  return out;
+}
+
+static struct tn_nest *lowered(struct fixture *f, struct tn_node *node, bool known) {
+  struct tn_nest *n = tn_lower_node(tn_ctx_arena(f->ctx), node);
+  assert_non_null(n);
+  for (size_t i = 0; i < n->bufs.count && !known; i++)
+    n->bufs.at[i]->data = NULL;
+  return n;
+}
+
+static void check_same(struct fixture *f, const char *name, struct tn_value *result) {
+  struct tn_node *node = result->def;
+  size_t bytes, found;
+  uint8_t *want = run_nest(f, lowered(f, node, true), node, &bytes);
+  for (size_t t = 0; t < TN_COUNT(targets); t++)
+    for (int known = 0; known < 2; known++) {
+      struct tn_nest *n = lowered(f, node, known);
+      tn_schedule(&targets[t], n);
+      uint8_t *got = run_nest(f, n, node, &found);
+      assert_int_equal(bytes, found);
+      if (memcmp(want, got, bytes) != 0)
+        fail_msg("%s for %s, weights %s: another result\n%s", name, targets[t].family,
+                 known ? "known" : "unknown", tn_nest_print(tn_ctx_arena(f->ctx), n));
+    }
+}
+
+EVAL_TEST(matmuls) {
+  static const tn_dim sizes[][3] = {{1, 1, 1},   {1, 64, 33}, {7, 3, 5},   {14, 16, 32}, {15, 40, 35},
+                                    {30, 5, 70}, {5, 130, 8}, {64, 9, 17}, {2, 1, 100},  {29, 33, 1}};
+  for (size_t k = 0; k < TN_COUNT(sizes); k++) {
+    const tn_dim *s = sizes[k];
+    struct tn_value *x = small(f, TN_F32, SHAPE(s[0], s[1])), *y = small(f, TN_F32, SHAPE(s[1], s[2]));
+    check_same(f, tn_printf(tn_ctx_arena(f->ctx), "matmul %d", (int)k), tn_matmul(&f->b, x, y));
+    struct tn_value *in[2] = {small(f, TN_U8, SHAPE(2, s[0], s[1])), small(f, TN_I8, SHAPE(s[1], s[2]))};
+    struct tn_node *node = tn_node_make(&f->b, TN_MATMUL, 2, in, 1);
+    tn_set_int(node, TN_MATMUL_acc, TN_I32);
+    check_same(f, tn_printf(tn_ctx_arena(f->ctx), "integer matmul %d", (int)k), finished(f, node));
+  }
+  struct tn_value *batch =
+      tn_matmul(&f->b, small(f, TN_F16, SHAPE(3, 1, 4, 6)), small(f, TN_F16, SHAPE(2, 6, 5)));
+  check_same(f, "batched half matmul", batch);
+}
+
+EVAL_TEST(convs) {
+  static const struct {
+    tn_dim x[4], w[4];
+    int64_t group, stride[2], dilation[2];
+  } cases[] = {
+      {{1, 8, 8, 3}, {3, 3, 3, 16}, 1, {2, 2}, {1, 1}},   {{1, 6, 5, 40}, {1, 1, 40, 24}, 1, {1, 1}, {1, 1}},
+      {{2, 9, 9, 24}, {3, 3, 1, 24}, 24, {1, 1}, {1, 1}}, {{1, 7, 30, 5}, {3, 2, 5, 7}, 1, {1, 1}, {1, 2}},
+      {{1, 6, 6, 8}, {2, 2, 4, 10}, 2, {1, 2}, {1, 1}},   {{1, 5, 5, 6}, {3, 3, 1, 12}, 6, {1, 1}, {1, 1}},
+  };
+  for (size_t k = 0; k < TN_COUNT(cases); k++) {
+    struct tn_value *in[2] = {small(f, TN_F32, 4, cases[k].x), small(f, TN_F32, 4, cases[k].w)};
+    struct tn_node *node = tn_node_make(&f->b, TN_CONV, 2, in, 1);
+    tn_set_ints(node, TN_CONV_strides, cases[k].stride, 2);
+    tn_set_ints(node, TN_CONV_dilations, cases[k].dilation, 2);
+    tn_set_int(node, TN_CONV_group, cases[k].group);
+    check_same(f, tn_printf(tn_ctx_arena(f->ctx), "conv %d", (int)k), finished(f, node));
+  }
+}
+
+EVAL_TEST(reduces) {
+  static const tn_dim sizes[][3] = {{3, 5, 7}, {1, 1, 100}, {100, 1, 1}, {4, 33, 16}, {2, 16, 33}, {1, 70, 3}};
+  static const enum tn_op ops[] = {TN_REDUCE_SUM, TN_REDUCE_MAX, TN_REDUCE_MIN};
+  static const enum tn_dtype dtypes[] = {TN_F32, TN_I8, TN_F64, TN_F16};
+  for (size_t k = 0; k < TN_COUNT(sizes); k++)
+    for (int axes = 1; axes < 8; axes++)
+      for (size_t o = 0; o < TN_COUNT(ops); o++) {
+        int64_t list[3];
+        size_t count = 0;
+        for (int d = 0; d < 3; d++)
+          if (axes >> d & 1)
+            list[count++] = d;
+        struct tn_value *x = small(f, dtypes[(k + (size_t)axes) % 4], 3, sizes[k]);
+        check_same(f, tn_printf(tn_ctx_arena(f->ctx), "reduce %d over %d", (int)k, axes),
+                   tn_reduce(&f->b, ops[o], x, list, count, false));
+      }
+}
+
+static struct tn_value *kernel(struct fixture *f, int count, struct tn_value *const *in, enum tn_op anchor,
+                               struct tn_value *(*build)(struct tn_build *b, struct tn_value *const *in)) {
+  struct tn_node *node = tn_node_make(&f->b, TN_KERNEL, count, in, 1);
+  struct tn_graph *region = tn_graph_create(f->module, node);
+  struct tn_value *inner[4];
+  for (int k = 0; k < count; k++)
+    inner[k] = tn_graph_input(region, "inner", in[k]->type);
+  struct tn_build b = tn_build_at_end(region);
+  b.name = "inner_node";
+  tn_graph_output(region, build(&b, inner));
+  int at = 0;
+  for (const struct tn_node *each = region->first; each; each = each->next, at++)
+    if (each->op == anchor)
+      tn_set_int(node, TN_KERNEL_anchor, at);
+  return finished(f, node);
+}
+
+static struct tn_value *dense_relu(struct tn_build *b, struct tn_value *const *in) {
+  struct tn_value *sum = tn_binary(b, TN_ADD, tn_matmul(b, in[0], in[1]), in[2]);
+  return tn_binary(b, TN_MAX, sum, tn_const_float(b, TN_F32, 0));
+}
+
+static struct tn_value *padded_conv(struct tn_build *b, struct tn_value *const *in) { /* x, w, residual */
+  struct tn_value *args[2] = {
+      tn_pad(b, in[0], (const int64_t[]){0, 1, 1, 0}, (const int64_t[]){0, 1, 1, 0}, NULL), in[1]};
+  struct tn_node *node = tn_node_make(b, TN_CONV, 2, args, 1);
+  tn_set_ints(node, TN_CONV_strides, INTS(1, 1));
+  tn_set_ints(node, TN_CONV_dilations, INTS(1, 1));
+  if (!tn_finish(b, node))
+    tn_fail_now(b->graph->module->ctx);
+  return tn_binary(b, TN_ADD, node->out[0], in[2]);
+}
+
+static struct tn_value *turned(struct tn_build *b, struct tn_value *const *in) { /* x[a, b, c] + y[c] */
+  struct tn_value *sum = tn_binary(b, TN_ADD, in[0], in[1]);
+  return tn_unary(b, TN_NEG, tn_transpose(b, sum, (const int64_t[]){2, 0, 1}));
+}
+
+static struct tn_value *shuffled(struct tn_build *b, struct tn_value *const *in) { /* channel shuffle */
+  const struct tn_type *t = &in[0]->type;
+  tn_dim c = t->dim[2];
+  struct tn_value *split = tn_reshape(b, in[0], SHAPE(t->dim[0], t->dim[1], 2, c / 2));
+  split = tn_transpose(b, split, (const int64_t[]){0, 1, 3, 2});
+  return tn_binary(b, TN_ADD, tn_reshape(b, split, SHAPE(t->dim[0] * t->dim[1], c)), in[1]);
+}
+
+EVAL_TEST(kernels) {
+  static const tn_dim sizes[][3] = {{1, 20, 33}, {17, 8, 16}, {15, 30, 70}, {4, 4, 1}};
+  for (size_t k = 0; k < TN_COUNT(sizes); k++) {
+    const tn_dim *s = sizes[k];
+    struct tn_value *in[3] = {small(f, TN_F32, SHAPE(s[0], s[1])), small(f, TN_F32, SHAPE(s[1], s[2])),
+                              small(f, TN_F32, SHAPE(s[2]))};
+    check_same(f, "dense and relu", kernel(f, 3, in, TN_MATMUL, dense_relu));
+  }
+  struct tn_value *conv[3] = {small(f, TN_F32, SHAPE(1, 6, 9, 5)), small(f, TN_F32, SHAPE(3, 3, 5, 18)),
+                              small(f, TN_F32, SHAPE(1, 6, 9, 18))};
+  check_same(f, "padded conv", kernel(f, 3, conv, TN_CONV, padded_conv));
+  struct tn_value *x[2] = {small(f, TN_F32, SHAPE(3, 5, 18)), small(f, TN_F32, SHAPE(18))};
+  check_same(f, "turned", kernel(f, 2, x, TN_OP_COUNT, turned));
+  check_same(f, "shuffled", kernel(f, 2, x, TN_OP_COUNT, shuffled));
+  struct tn_value *bytes[2] = {small(f, TN_I8, SHAPE(7, 33, 64)), small(f, TN_I8, SHAPE(64))};
+  check_same(f, "bytes turned", kernel(f, 2, bytes, TN_OP_COUNT, turned));
+  check_same(f, "bytes shuffled", kernel(f, 2, bytes, TN_OP_COUNT, shuffled));
+}
+
+static struct tn_value *pool(struct fixture *f, struct tn_value *x, int kind, int64_t window, int64_t stride,
+                             int64_t pad) {
+  struct tn_node *node = tn_node_make(&f->b, TN_POOL, 1, &x, 1);
+  tn_set_int(node, TN_POOL_kind, kind);
+  tn_set_ints(node, TN_POOL_window, INTS(1, window, window, 1));
+  tn_set_ints(node, TN_POOL_strides, INTS(1, stride, stride, 1));
+  tn_set_ints(node, TN_POOL_dilations, INTS(1, 1, 1, 1));
+  tn_set_ints(node, TN_POOL_before, INTS(0, pad, pad, 0));
+  tn_set_ints(node, TN_POOL_after, INTS(0, pad, pad, 0));
+  return finished(f, node);
+}
+
+EVAL_TEST(pools) {
+  struct tn_value *x = small(f, TN_F32, SHAPE(1, 9, 9, 20)), *one = small(f, TN_F32, SHAPE(1, 12, 12, 1));
+  struct tn_value *bytes = small(f, TN_I8, SHAPE(2, 8, 8, 36));
+  for (int kind = 0; kind < 3; kind++)
+    for (int pad = 0; pad < 2; pad++) {
+      check_same(f, "pool", pool(f, x, kind, 3, 2, pad));
+      check_same(f, "pool of one channel", pool(f, one, kind, 2, 1, pad));
+      check_same(f, "pool of bytes", pool(f, bytes, kind, 3, 1, pad));
+    }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(matmuls), cmocka_unit_test(convs), cmocka_unit_test(reduces),
+      cmocka_unit_test(kernels), cmocka_unit_test(pools),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
