@@ -2,6 +2,8 @@
  * is a vector load, a splat or a gather according to its stride over the lanes. */
 #include "codegen/emit.h"
 
+#include <llvm/Config/llvm-config.h>
+
 static struct tn_val scalar(LLVMValueRef v) {
   return (struct tn_val){v, false};
 }
@@ -137,6 +139,27 @@ static LLVMValueRef load_one(struct tn_emit *e, const struct tn_buf *buf, LLVMVa
   return v;
 }
 
+/* A masked load or store; arg[pointer] is the address, which the alignment follows: as an argument of its own
+ * up to LLVM 21, as an attribute since. */
+static LLVMValueRef masked_access(struct tn_emit *e, const char *intrinsic, LLVMTypeRef type, LLVMValueRef *arg,
+                                  unsigned count, unsigned pointer, unsigned align) {
+  LLVMTypeRef overload[2] = {type, LLVMTypeOf(arg[pointer])};
+#if LLVM_VERSION_MAJOR >= 22
+  LLVMValueRef call = tn_emit_call(e, intrinsic, overload, 2, arg, count);
+  unsigned id = LLVMGetEnumAttributeKindForName("align", 5);
+  LLVMAddCallSiteAttribute(call, pointer + 1, LLVMCreateEnumAttribute(e->c, id, align));
+  return call;
+#else
+  LLVMValueRef all[4];
+  for (unsigned i = 0, k = 0; i < count; i++) {
+    all[k++] = arg[i];
+    if (i == pointer)
+      all[k++] = LLVMConstInt(LLVMInt32TypeInContext(e->c), align, 0);
+  }
+  return tn_emit_call(e, intrinsic, overload, 2, all, count + 1);
+#endif
+}
+
 static LLVMValueRef load_row(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index,
                              LLVMValueRef mask) {
   LLVMTypeRef type = tn_emit_widen(e, tn_emit_storage(e, buf->dtype), true);
@@ -146,10 +169,8 @@ static LLVMValueRef load_row(struct tn_emit *e, const struct tn_buf *buf, LLVMVa
     LLVMSetAlignment(v, align_of(e, buf->dtype));
     return v;
   }
-  LLVMTypeRef overload[2] = {type, LLVMTypeOf(at)};
-  LLVMValueRef arg[4] = {at, LLVMConstInt(LLVMInt32TypeInContext(e->c), align_of(e, buf->dtype), 0), mask,
-                         LLVMConstNull(type)};
-  return tn_emit_call(e, "llvm.masked.load", overload, 2, arg, 4);
+  return masked_access(e, "llvm.masked.load", type, (LLVMValueRef[]){at, mask, LLVMConstNull(type)}, 3, 0,
+                       align_of(e, buf->dtype));
 }
 
 static LLVMValueRef reversed(struct tn_emit *e, LLVMValueRef v) {
@@ -246,9 +267,8 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
       LLVMSetAlignment(LLVMBuildStore(e->b, v, at), align_of(e, buf->dtype));
       return;
     }
-    LLVMTypeRef overload[2] = {LLVMTypeOf(v), LLVMTypeOf(at)};
-    LLVMValueRef arg[4] = {v, at, LLVMConstInt(LLVMInt32TypeInContext(e->c), align_of(e, buf->dtype), 0), mask};
-    tn_emit_call(e, "llvm.masked.store", overload, 2, arg, 4);
+    masked_access(e, "llvm.masked.store", LLVMTypeOf(v), (LLVMValueRef[]){v, at, mask}, 3, 1,
+                  align_of(e, buf->dtype));
     return;
   }
   if (mask)

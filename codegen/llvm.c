@@ -229,10 +229,10 @@ bool tn_llvm_open(struct tn_codegen *cg) {
  */
 
 /* The nests come out scheduled: what is left is to clean the address arithmetic and hoist it. */
-static const char pipeline_o1[] = "function(sroa,early-cse,instcombine,simplifycfg)";
+static const char pipeline_o1[] = "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg)";
 static const char pipeline_o2[] =
-    "function(sroa,early-cse<memssa>,simplifycfg,instcombine,loop-mssa(loop-rotate,licm),early-cse<memssa>,"
-    "instcombine,loop-mssa(licm),simplifycfg)";
+    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(loop-rotate,licm),early-cse<memssa>,"
+    "instcombine<no-verify-fixpoint>,loop-mssa(licm),simplifycfg)";
 
 bool tn_llvm_optimize(struct tn_codegen *cg) {
   char *message = NULL;
