@@ -69,15 +69,31 @@ bool tn_onnx_op_pow(struct tn_onnx_node *n) {
 
 /* ---- conversions ---------------------------------------------------------------------------------------- */
 
+/* Types of 2 and 4 bits are held in a byte: the low bits of the whole number, sign-extended. */
+static val cast_to(struct tn_onnx_node *n, val x, enum tn_dtype dtype, int64_t data_type) {
+  struct tn_build *b = n->b;
+  int bits = data_type == 21 || data_type == 22 ? 4 : data_type == 25 || data_type == 26 ? 2 : 0;
+  if (bits == 0)
+    return tn_cast(b, x, dtype);
+  bool is_signed = tn_dtype_is_signed(dtype);
+  val shift = tn_const_int(b, is_signed ? TN_I32 : TN_U32, 32 - bits);
+  val low = tn_cast(b, tn_cast(b, x, TN_I32), is_signed ? TN_I32 : TN_U32);
+  low = tn_binary(b, TN_SHR, tn_binary(b, TN_SHL, low, shift), shift);
+  val y = tn_cast(b, low, dtype);
+  tn_onnx_mark_data_type(n, y, data_type);
+  return y;
+}
+
 bool tn_onnx_op_cast(struct tn_onnx_node *n) {
   val x = tn_onnx_need(n, 0, "input");
-  n->out[0] = tn_cast(n->b, x, tn_onnx_dtype(n, tn_onnx_int(n, "to", 0)));
+  int64_t to = tn_onnx_int(n, "to", 0);
+  n->out[0] = cast_to(n, x, tn_onnx_dtype(n, to), to);
   return true;
 }
 
 bool tn_onnx_op_cast_like(struct tn_onnx_node *n) {
   val x = tn_onnx_need(n, 0, "input");
-  n->out[0] = tn_cast(n->b, x, tn_onnx_need(n, 1, "target_type")->type.dtype);
+  n->out[0] = cast_to(n, x, tn_onnx_need(n, 1, "target_type")->type.dtype, tn_onnx_in_data_type(n, 1));
   return true;
 }
 
@@ -131,6 +147,16 @@ bool tn_onnx_op_clip(struct tn_onnx_node *n) {
 
 /* ---- activations ---------------------------------------------------------------------------------------- */
 
+/* f16 and bf16 are computed in f32, so that an activation of several steps is rounded once. */
+static val wide_in(struct tn_onnx_node *n) {
+  val x = tn_onnx_need(n, 0, "X");
+  return tn_cast(n->b, x, wide_of(x->type.dtype));
+}
+static bool wide_out(struct tn_onnx_node *n, val y) {
+  n->out[0] = tn_cast(n->b, y, n->in[0]->type.dtype);
+  return true;
+}
+
 bool tn_onnx_op_relu(struct tn_onnx_node *n) {
   val x = tn_onnx_need(n, 0, "X");
   n->out[0] = max2(n->b, x, num(n->b, x, 0));
@@ -152,29 +178,26 @@ bool tn_onnx_op_prelu(struct tn_onnx_node *n) {
 /* alpha * (exp(x) - 1) below zero */
 bool tn_onnx_op_elu(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
-  val x = tn_onnx_need(n, 0, "X");
+  val x = wide_in(n);
   val low = mul(b, sub(b, tn_unary(b, TN_EXP, x), num(b, x, 1)), num(b, x, tn_onnx_float(n, "alpha", 1)));
-  n->out[0] = tn_select(b, tn_binary(b, TN_LT, x, num(b, x, 0)), low, x);
-  return true;
+  return wide_out(n, tn_select(b, tn_binary(b, TN_LT, x, num(b, x, 0)), low, x));
 }
 
 bool tn_onnx_op_selu(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
-  val x = tn_onnx_need(n, 0, "X");
+  val x = wide_in(n);
   val alpha = num(b, x, tn_onnx_float(n, "alpha", 1.67326319217681884765625));
   val gamma = num(b, x, tn_onnx_float(n, "gamma", 1.05070102214813232421875));
   val low = mul(b, alpha, sub(b, tn_unary(b, TN_EXP, x), num(b, x, 1)));
-  n->out[0] = mul(b, gamma, tn_select(b, tn_binary(b, TN_LE, x, num(b, x, 0)), low, x));
-  return true;
+  return wide_out(n, mul(b, gamma, tn_select(b, tn_binary(b, TN_LE, x, num(b, x, 0)), low, x)));
 }
 
 /* max(0, x) + min(0, alpha * (exp(x / alpha) - 1)) */
 bool tn_onnx_op_celu(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
-  val x = tn_onnx_need(n, 0, "X"), zero = num(b, x, 0), alpha = num(b, x, tn_onnx_float(n, "alpha", 1));
+  val x = wide_in(n), zero = num(b, x, 0), alpha = num(b, x, tn_onnx_float(n, "alpha", 1));
   val low = mul(b, alpha, sub(b, tn_unary(b, TN_EXP, quo(b, x, alpha)), num(b, x, 1)));
-  n->out[0] = add(b, max2(b, x, zero), min2(b, low, zero));
-  return true;
+  return wide_out(n, add(b, max2(b, x, zero), min2(b, low, zero)));
 }
 
 bool tn_onnx_op_gelu(struct tn_onnx_node *n) {
@@ -182,52 +205,45 @@ bool tn_onnx_op_gelu(struct tn_onnx_node *n) {
   bool tanh_form = !strcmp(form, "tanh");
   if (!tanh_form && strcmp(form, "none") != 0)
     return tn_onnx_error(n, "attribute approximate is '%s'; expected none or tanh", form);
-  n->out[0] = tn_onnx_gelu(n->b, tn_onnx_need(n, 0, "X"), tanh_form);
-  return true;
+  return wide_out(n, tn_onnx_gelu(n->b, wide_in(n), tanh_form));
 }
 
 /* com.microsoft FastGelu and BiasGelu: gelu(x + bias); arg 1: the tanh form. */
 bool tn_onnx_op_bias_gelu(struct tn_onnx_node *n) {
-  val x = tn_onnx_need(n, 0, "X"), bias = tn_onnx_in(n, 1);
-  n->out[0] = tn_onnx_gelu(n->b, bias ? add(n->b, x, bias) : x, n->arg != 0);
-  return true;
+  val x = wide_in(n), bias = tn_onnx_in(n, 1);
+  x = bias ? add(n->b, x, tn_cast(n->b, bias, x->type.dtype)) : x;
+  return wide_out(n, tn_onnx_gelu(n->b, x, n->arg != 0));
 }
 
 /* com.microsoft QuickGelu (default 1.702) and ONNX's Swish (default 1): x * sigmoid(alpha * x). */
 bool tn_onnx_op_swish(struct tn_onnx_node *n) {
-  val x = tn_onnx_need(n, 0, "X");
+  val x = wide_in(n);
   double alpha = tn_onnx_float(n, "alpha", n->arg ? 1.702 : 1.0);
   val inner = alpha == 1.0 ? x : mul(n->b, x, num(n->b, x, alpha));
-  n->out[0] = mul(n->b, x, tn_unary(n->b, TN_SIGMOID, inner));
-  return true;
+  return wide_out(n, mul(n->b, x, tn_unary(n->b, TN_SIGMOID, inner)));
 }
 
 bool tn_onnx_op_mish(struct tn_onnx_node *n) {
-  val x = tn_onnx_need(n, 0, "X");
-  n->out[0] = mul(n->b, x, tn_unary(n->b, TN_TANH, tn_onnx_softplus(n->b, x)));
-  return true;
+  val x = wide_in(n);
+  return wide_out(n, mul(n->b, x, tn_unary(n->b, TN_TANH, tn_onnx_softplus(n->b, x))));
 }
 
 bool tn_onnx_op_softplus(struct tn_onnx_node *n) {
-  n->out[0] = tn_onnx_softplus(n->b, tn_onnx_need(n, 0, "X"));
-  return true;
+  return wide_out(n, tn_onnx_softplus(n->b, wide_in(n)));
 }
 
 bool tn_onnx_op_softsign(struct tn_onnx_node *n) {
-  val x = tn_onnx_need(n, 0, "X");
-  n->out[0] = quo(n->b, x, add(n->b, tn_unary(n->b, TN_ABS, x), num(n->b, x, 1)));
-  return true;
+  val x = wide_in(n);
+  return wide_out(n, quo(n->b, x, add(n->b, tn_unary(n->b, TN_ABS, x), num(n->b, x, 1))));
 }
 
 bool tn_onnx_op_hard_sigmoid(struct tn_onnx_node *n) {
   float params[2] = {(float)tn_onnx_float(n, "alpha", 0.2f), (float)tn_onnx_float(n, "beta", 0.5)};
-  n->out[0] = tn_onnx_activation(n, tn_onnx_need(n, 0, "X"), "HardSigmoid", params, 2);
-  return true;
+  return wide_out(n, tn_onnx_activation(n, wide_in(n), "HardSigmoid", params, 2));
 }
 
 bool tn_onnx_op_hard_swish(struct tn_onnx_node *n) {
-  n->out[0] = tn_onnx_activation(n, tn_onnx_need(n, 0, "X"), "HardSwish", NULL, 0);
-  return true;
+  return wide_out(n, tn_onnx_activation(n, wide_in(n), "HardSwish", NULL, 0));
 }
 
 bool tn_onnx_op_thresholded_relu(struct tn_onnx_node *n) {

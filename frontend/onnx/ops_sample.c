@@ -78,8 +78,8 @@ static val sample(struct tn_onnx_node *n, val image, int spatial, const int64_t 
 static struct tap tap_at(struct tn_build *b, val at, int64_t extent, enum padding padding, bool align) {
   struct tap t = {0};
   double last = (double)(extent - 1);
-  if (padding == PAD_REFLECTION)
-    at = align ? reflect(b, at, 0, last) : reflect(b, at, -0.5, last + 0.5);
+  if (padding == PAD_REFLECTION) /* whole again: mirroring divides by the range */
+    at = tn_unary(b, TN_ROUND, align ? reflect(b, at, 0, last) : reflect(b, at, -0.5, last + 0.5));
   t.at = clamp(b, at, 0, last);
   if (padding == PAD_ZEROS)
     t.inside = tn_binary(b, TN_EQ, t.at, at);
