@@ -57,7 +57,7 @@ static struct tn_expr *rewrite(struct rewrite *r, struct tn_expr *e) {
     return r->memo[e->id];
   struct tn_expr *out = e;
   if (e->kind == TN_EX_LOAD) {
-    struct tn_expr *guard = e->load.guard;
+    struct tn_expr *guard = e->load.guard ? rewrite(r, e->load.guard) : NULL;
     if (r->guard && tn_ex_uses(e, r->lane) && e->load.buf != r->unguarded)
       guard = tn_ex_and(r->n, guard, r->guard);
     out = tn_ex_load(r->n, e->load.buf, rewrite(r, e->load.index), guard);

@@ -1,7 +1,7 @@
 /* A schedule changes speed, never meaning: scheduled nests, interpreted, give the bytes that the definitions
  * give, for every family of targets, with weights known (packed) and unknown.  The numbers are small integers,
  * so that sums are exact in any order. */
-#include "unit/codegen_eval.h"
+#include "unit/codegen_random.h"
 #include "codegen/internal.h"
 
 static const struct tn_target targets[] = {
@@ -265,10 +265,49 @@ EVAL_TEST(pools) {
     }
 }
 
-int main(void) {
+static uint64_t seeds_from, seeds_to = 60;
+
+/* Random chains, on their own and under a reduction. */
+EVAL_TEST(chains) {
+  (void)f;
+  for (uint64_t seed = seeds_from; seed < seeds_to; seed++) {
+    struct fixture one;
+    fixture_start(&one);
+    struct tn_value *x = counting(&one, TN_I32, SHAPE(3, 4, 5), 1);
+    struct tn_node *node = tn_node_make(&one.b, TN_KERNEL, 1, &x, 1);
+    struct tn_graph *region = tn_graph_create(one.module, node);
+    struct tn_value *inner = tn_graph_input(region, "inner", x->type);
+    struct tn_build b = tn_build_at_end(region);
+    b.name = "inner_node";
+    struct tn_value *y = chain(seed * 7919 + 1, &one.b, &b, inner);
+    if (seed % 3 == 0) {
+      struct random r = {seed, &one.b};
+      int64_t axes[TN_MAX_RANK];
+      size_t count = 0;
+      for (int d = 0; d < y->type.rank; d++)
+        if (pick(&r, 0, 1))
+          axes[count++] = d;
+      y = tn_reduce(&b, seed % 2 ? TN_REDUCE_MAX : TN_REDUCE_SUM, y, axes, count, true);
+      int at = 0;
+      for (const struct tn_node *each = region->first; each != y->def; each = each->next)
+        at++;
+      tn_set_int(node, TN_KERNEL_anchor, at);
+    }
+    tn_graph_output(region, y);
+    check_same(&one, tn_printf(tn_ctx_arena(one.ctx), "seed %d", (int)seed), finished(&one, node));
+    tn_ctx_destroy(one.ctx);
+  }
+}
+
+/* test_codegen_schedule_same [FROM TO]: other seeds, by hand. */
+int main(int argc, char **argv) {
+  if (argc == 3) {
+    seeds_from = strtoull(argv[1], NULL, 10);
+    seeds_to = strtoull(argv[2], NULL, 10);
+  }
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(matmuls), cmocka_unit_test(convs), cmocka_unit_test(reduces),
-      cmocka_unit_test(kernels), cmocka_unit_test(pools),
+      cmocka_unit_test(kernels), cmocka_unit_test(pools), cmocka_unit_test(chains),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
