@@ -2,7 +2,9 @@
  * the type that struct fx holds, scalar or vector.  Private to codegen/math*.c, hence the short names.
  *
  * Invariants: no fast-math flag is ever set (the error-free sums and the rounding by a large constant below are
- * exact only without reassociation); a comparison with a nan is false. */
+ * exact only without reassociation); a comparison with a nan is false.  C leaves open which argument of a call
+ * is evaluated first, so at most one argument emits code (constants emit none): the order of instructions must
+ * not depend on the compiler that built Tenon. */
 #ifndef TENON_CODEGEN_MATH_BUILD_H
 #define TENON_CODEGEN_MATH_BUILD_H
 

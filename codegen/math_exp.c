@@ -62,7 +62,8 @@ val tn_fx_exp2(const struct fx *f, struct two x) {
   val rough = mad(f, square, p, r.hi);
   tail = mad(f, tail, rough, tail);
   val q = add(f, r.hi, mad(f, square, p, tail));
-  return scale(f, add(f, k(f, 1), q), to_bits(f, t));
+  val y = add(f, k(f, 1), q);
+  return scale(f, y, to_bits(f, t));
 }
 
 /* e^-|x| / (1 + e^-|x|) for negative x, 1 / (1 + e^-|x|) for others: relative accuracy on both sides. */
@@ -74,7 +75,8 @@ val tn_fx_sigmoid(const struct fx *f, val x) {
   val power = to_real(f, shl(f, r.n, f->mantissa));
   val e = mul(f, mad(f, r.q, power, power), kpow2(f, -lift));
   val one = k(f, 1);
-  return quo(f, sel(f, lt(f, x, k(f, 0)), e, one), add(f, one, e));
+  val above = sel(f, lt(f, x, k(f, 0)), e, one);
+  return quo(f, above, add(f, one, e));
 }
 
 /* e^x - 1 for -37 <= x <= 40 or so: 2^n in one piece. */
@@ -116,8 +118,10 @@ static val hyperbolic(const struct fx *f, val x, bool is_sinh) {
   val positive = LLVMBuildICmp(f->b, LLVMIntSGT, exponent, ki(f, 0), "");
   val g = to_real(f, shl(f, sel(f, positive, exponent, ki(f, 0)), f->mantissa));
   val z = mul(f, r.r, r.r);
-  val s = mad(f, mul(f, r.r, z), horner(f, z, POLY(f, sinh)), r.r);
-  val c = mad(f, mul(f, z, z), horner(f, z, POLY(f, cosh)), mul(f, z, k(f, 0.5)));
+  val ps = horner(f, z, POLY(f, sinh)), pc = horner(f, z, POLY(f, cosh));
+  val s = mad(f, mul(f, r.r, z), ps, r.r);
+  val half = mul(f, z, k(f, 0.5));
+  val c = mad(f, mul(f, z, z), pc, half);
   val sum = add(f, h, g), difference = sub(f, h, g);
   val y = is_sinh ? add(f, difference, mad(f, difference, c, mul(f, sum, s)))
                   : add(f, sum, mad(f, sum, c, mul(f, difference, s)));

@@ -38,7 +38,8 @@ static val evaluate(const struct fx *f, struct split s, val low) {
   val z = mul(f, r, r);
   val y;
   if (f->width == 32) {
-    y = mul(f, mul(f, r, z), horner(f, r, POLY(f, log)));
+    val p = horner(f, r, POLY(f, log));
+    y = mul(f, mul(f, r, z), p);
     y = mad(f, n, k(f, -0x1.bd0106p-13), y);
     if (low)
       y = add(f, y, low);
@@ -59,7 +60,8 @@ static val evaluate(const struct fx *f, struct split s, val low) {
 static val log_domain(const struct fx *f, val x, val y) {
   val zero = k(f, 0);
   y = sel(f, lt(f, x, k(f, INFINITY)), y, x);
-  return sel(f, le(f, x, zero), sel(f, eq(f, x, zero), k(f, -INFINITY), k(f, NAN)), y);
+  val pole = sel(f, eq(f, x, zero), k(f, -INFINITY), k(f, NAN));
+  return sel(f, le(f, x, zero), pole, y);
 }
 
 val tn_fx_log(const struct fx *f, val x) {
@@ -70,7 +72,8 @@ val tn_fx_log(const struct fx *f, val x) {
 static val log1p_or(const struct fx *f, val t, val is_big, val big) {
   val one = k(f, 1);
   val u = add(f, one, t), b = sub(f, u, one);
-  val low = add(f, sub(f, one, sub(f, u, b)), sub(f, t, b));
+  val of_one = sub(f, one, sub(f, u, b));
+  val low = add(f, of_one, sub(f, t, b));
   if (is_big) {
     u = sel(f, is_big, big, u);
     low = sel(f, is_big, k(f, 0), low);
@@ -107,7 +110,8 @@ val tn_fx_acosh(const struct fx *f, val x) {
 /* atanh = log1p(2a / (1 - a)) / 2 */
 val tn_fx_atanh(const struct fx *f, val x) {
   val a = mag(f, x);
-  val t = quo(f, add(f, a, a), sub(f, k(f, 1), a));
+  val twice = add(f, a, a);
+  val t = quo(f, twice, sub(f, k(f, 1), a));
   return with_sign(f, mul(f, log1p_or(f, t, NULL, NULL), k(f, 0.5)), x);
 }
 
@@ -183,16 +187,21 @@ val tn_fx_pow(const struct fx *f, val x, val y) {
   e.lo = mad(f, power, l.lo, e.lo);
   val r = tn_fx_exp2(f, e);
 
-  val extreme = LLVMBuildOr(f->b, eq(f, a, zero), eq(f, a, inf), "");
-  val grows = differ(f, eq(f, a, inf), lt(f, y, zero));
+  val is_inf = eq(f, a, inf), is_zero = eq(f, a, zero), inverts = lt(f, y, zero);
+  val extreme = LLVMBuildOr(f->b, is_zero, is_inf, "");
+  val grows = differ(f, is_inf, inverts);
   r = sel(f, extreme, sel(f, grows, inf, zero), r);
   val half = mul(f, y, k(f, 0.5));
   val is_int = eq(f, tn_fx_round(f, TN_TRUNC, y), y);
   val is_odd = both(f, is_int, no(f, eq(f, tn_fx_round(f, TN_TRUNC, half), half)));
   r = sel(f, is_odd, with_sign(f, r, x), r);
-  val undefined = both(f, both(f, lt(f, x, zero), lt(f, a, inf)), no(f, is_int));
+  val negative = lt(f, x, zero), finite = lt(f, a, inf);
+  val negative_finite = both(f, negative, finite);
+  val undefined = both(f, negative_finite, no(f, is_int));
   r = sel(f, undefined, k(f, NAN), r);
-  r = sel(f, is_nan(f, x, y), add(f, x, y), r);
-  val is_one = LLVMBuildOr(f->b, eq(f, x, one), eq(f, y, zero), "");
+  val nan = add(f, x, y);
+  r = sel(f, is_nan(f, x, y), nan, r);
+  val base_one = eq(f, x, one), power_zero = eq(f, y, zero);
+  val is_one = LLVMBuildOr(f->b, base_one, power_zero, "");
   return sel(f, is_one, one, r);
 }

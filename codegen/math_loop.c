@@ -68,8 +68,11 @@ static struct parts take_apart(const struct fx *s, val magnitude) {
   uint64_t implicit = (uint64_t)1 << s->mantissa;
   val e = shr(s, magnitude, s->mantissa), fraction = iand(s, magnitude, ki(s, implicit - 1));
   val normal = not_zero(s, e);
-  return (struct parts){sel(s, normal, e, ki(s, 1)),
-                        sel(s, normal, ior(s, fraction, ki(s, implicit)), fraction)};
+  val with_implicit = ior(s, fraction, ki(s, implicit));
+  struct parts p;
+  p.exponent = sel(s, normal, e, ki(s, 1));
+  p.mantissa = sel(s, normal, with_implicit, fraction);
+  return p;
 }
 
 static void build_fmod(const struct fx *s, val function) {
@@ -85,12 +88,13 @@ static void build_fmod(const struct fx *s, val function) {
   LLVMPositionBuilderAtEnd(s->b, entry);
   val sign = iand(s, to_bits(s, x), ki(s, sign_bit));
   val ux = iand(s, to_bits(s, x), ki(s, sign_bit - 1)), uy = iand(s, to_bits(s, y), ki(s, sign_bit - 1));
-  val bad = LLVMBuildOr(
-      s->b, icmp(s, LLVMIntUGE, ux, ki(s, infinity)),
-      LLVMBuildOr(s->b, icmp(s, LLVMIntUGT, uy, ki(s, infinity)), icmp(s, LLVMIntEQ, uy, ki(s, 0)), ""), "");
+  val x_bad = icmp(s, LLVMIntUGE, ux, ki(s, infinity));
+  val y_nan = icmp(s, LLVMIntUGT, uy, ki(s, infinity)), y_zero = icmp(s, LLVMIntEQ, uy, ki(s, 0));
+  val bad = LLVMBuildOr(s->b, x_bad, LLVMBuildOr(s->b, y_nan, y_zero, ""), "");
   LLVMBuildCondBr(s->b, bad, invalid, finite);
   LLVMPositionBuilderAtEnd(s->b, invalid);
-  LLVMBuildRet(s->b, sel(s, is_nan(s, x, y), add(s, x, y), k(s, NAN)));
+  val nan = add(s, x, y);
+  LLVMBuildRet(s->b, sel(s, is_nan(s, x, y), nan, k(s, NAN)));
   LLVMPositionBuilderAtEnd(s->b, finite);
   LLVMBuildCondBr(s->b, icmp(s, LLVMIntULT, ux, uy), keep, divide);
   LLVMPositionBuilderAtEnd(s->b, keep);
@@ -198,8 +202,9 @@ val tn_fx_fmod(const struct fx *f, val x, val y) {
 /* The remainder with the sign of y; zero takes it too. */
 val tn_fx_mod(const struct fx *f, val x, val y) {
   val zero = k(f, 0), r = tn_fx_fmod(f, x, y);
-  val is_zero = eq(f, r, zero);
-  val wrong = both(f, differ(f, lt(f, r, zero), lt(f, y, zero)), no(f, is_zero));
+  val is_zero = eq(f, r, zero), r_negative = lt(f, r, zero), y_negative = lt(f, y, zero);
+  val differs = differ(f, r_negative, y_negative);
+  val wrong = both(f, differs, no(f, is_zero));
   val shifted = sel(f, wrong, add(f, r, y), r);
   return sel(f, is_zero, with_sign(f, zero, y), shifted);
 }

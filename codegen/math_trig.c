@@ -170,14 +170,16 @@ static struct angle reduce(const struct fx *f, val a) {
 
 static val sine(const struct fx *f, struct two r, val z) {
   val tail = mad(f, mul(f, z, k(f, -0.5)), r.lo, r.lo);
-  return add(f, r.hi, mad(f, mul(f, r.hi, z), horner(f, z, POLY(f, sin)), tail));
+  val p = horner(f, z, POLY(f, sin));
+  return add(f, r.hi, mad(f, mul(f, r.hi, z), p, tail));
 }
 
 static val cosine(const struct fx *f, struct two r, val z) {
   val half = mul(f, z, k(f, 0.5)), one = k(f, 1);
   val w = sub(f, one, half);
   val lost = sub(f, sub(f, one, w), half);
-  val rest = mad(f, mul(f, z, z), horner(f, z, POLY(f, cos)), neg(f, mul(f, r.hi, r.lo)));
+  val p = horner(f, z, POLY(f, cos)), cross = neg(f, mul(f, r.hi, r.lo));
+  val rest = mad(f, mul(f, z, z), p, cross);
   return add(f, w, add(f, lost, rest));
 }
 
@@ -192,12 +194,14 @@ static val sine_or_cosine(const struct fx *f, val x, bool is_cosine) {
   val z = mul(f, t.r.hi, t.r.hi);
   val quadrant = is_cosine ? iadd(f, t.quadrant, ki(f, 1)) : t.quadrant;
   val odd = not_zero(f, iand(f, quadrant, ki(f, 1)));
-  val y = sel(f, odd, cosine(f, t.r, z), sine(f, t.r, z));
+  val s = sine(f, t.r, z), c = cosine(f, t.r, z);
+  val y = sel(f, odd, c, s);
   val sign = sign_of(f, quadrant);
   if (!is_cosine)
     sign = ixor(f, sign, iand(f, to_bits(f, x), ki(f, (uint64_t)1 << (f->width - 1))));
   y = to_real(f, ixor(f, to_bits(f, y), sign));
-  return sel(f, lt(f, a, k(f, INFINITY)), y, sub(f, x, x));
+  val nan = sub(f, x, x); /* of an infinity or a nan */
+  return sel(f, lt(f, a, k(f, INFINITY)), y, nan);
 }
 
 val tn_fx_sin(const struct fx *f, val x) {
@@ -213,10 +217,12 @@ val tn_fx_tan(const struct fx *f, val x) {
   val z = mul(f, t.r.hi, t.r.hi);
   val s = sine(f, t.r, z), c = cosine(f, t.r, z);
   val odd = not_zero(f, iand(f, t.quadrant, ki(f, 1)));
-  val y = quo(f, sel(f, odd, neg(f, c), s), sel(f, odd, s, c));
+  val above = sel(f, odd, neg(f, c), s), below = sel(f, odd, s, c);
+  val y = quo(f, above, below);
   val sign = iand(f, to_bits(f, x), ki(f, (uint64_t)1 << (f->width - 1)));
   y = to_real(f, ixor(f, to_bits(f, y), sign));
-  return sel(f, lt(f, a, k(f, INFINITY)), y, sub(f, x, x));
+  val nan = sub(f, x, x); /* of an infinity or a nan */
+  return sel(f, lt(f, a, k(f, INFINITY)), y, nan);
 }
 
 /* asin of |x| <= 1/2 as x, or of the half angle t = sqrt((1 - a) / 2) when a = |x| > 1/2: asin x = pi/2 - 2
@@ -233,7 +239,8 @@ static struct arc arc_sine(const struct fx *f, val a) {
   val folded = mul(f, sub(f, k(f, 1), a), half);
   val z = sel(f, out.is_big, folded, mul(f, a, a));
   val t = sel(f, out.is_big, tn_fx_sqrt(f, folded), a);
-  out.y = mad(f, mul(f, t, z), horner(f, z, POLY(f, asin)), t);
+  val p = horner(f, z, POLY(f, asin));
+  out.y = mad(f, mul(f, t, z), p, t);
   return out;
 }
 
@@ -268,6 +275,7 @@ val tn_fx_atan(const struct fx *f, val x) {
   val base_low = sel(f, large, k2(f, -0x1.777a5cp-25, 0x1.1a62633145c07p-54),
                      sel(f, middle, k2(f, -0x1.777a5cp-26, 0x1.1a62633145c07p-55), zero));
   val t = quo(f, above, below), z = mul(f, t, t);
-  val low = mad(f, mul(f, t, z), horner(f, z, POLY(f, atan)), base_low);
+  val p = horner(f, z, POLY(f, atan));
+  val low = mad(f, mul(f, t, z), p, base_low);
   return with_sign(f, add(f, base, add(f, t, low)), x);
 }

@@ -1,0 +1,78 @@
+/* Elementary functions: a vector's lane against the scalar, and constant exponents. */
+#include "unit/codegen_math_jit.h"
+
+/* A lane has the bits of the scalar (any nan is as good as another). */
+static void same_bits(const struct variant *vector, const struct variant *scalar) {
+  struct jit many = compile(vector), one = compile(scalar);
+  for (size_t i = 0; i < TN_COUNT(unary) + TN_COUNT(binary); i++) {
+    const char *name = i < TN_COUNT(unary) ? unary[i].name : binary[i - TN_COUNT(unary)].name;
+    kernel run_many = find(&many, name), run_one = find(&one, name);
+    random_state = i;
+    for (int round = 0; round < 1000; round++) {
+      union {
+        float f32[LANES];
+        double f64[LANES];
+      } x, y, out, lane;
+      for (unsigned j = 0; j < LANES; j++) {
+        double a = (double)(int64_t)random_bits() * 0x1p-60, b = (double)(int64_t)random_bits() * 0x1p-60;
+        if (vector->width == 32) {
+          x.f32[j] = j % 2 ? as_float((uint32_t)random_bits()) : (float)a;
+          y.f32[j] = (float)b;
+        } else {
+          x.f64[j] = j % 2 ? as_double(random_bits()) : a;
+          y.f64[j] = b;
+        }
+      }
+      run_many(&x, &y, &out);
+      for (unsigned j = 0; j < LANES; j++) {
+        if (vector->width == 32) {
+          run_one(&x.f32[j], &y.f32[j], &lane.f32[j]);
+          if (memcmp(&lane.f32[j], &out.f32[j], sizeof out.f32[j]) &&
+              !(isnan(lane.f32[j]) && isnan(out.f32[j])))
+            fail_msg("%s f32: lane %a, scalar %a", name, (double)out.f32[j], (double)lane.f32[j]);
+        } else {
+          run_one(&x.f64[j], &y.f64[j], &lane.f64[j]);
+          if (memcmp(&lane.f64[j], &out.f64[j], sizeof out.f64[j]) &&
+              !(isnan(lane.f64[j]) && isnan(out.f64[j])))
+            fail_msg("%s f64: lane %a, scalar %a", name, out.f64[j], lane.f64[j]);
+        }
+      }
+    }
+  }
+  dispose(&many);
+  dispose(&one);
+}
+
+static void test_lanes(void **state) {
+  (void)state;
+  same_bits(&f32_plain, &f32_scalar);
+  same_bits(&f64_plain, &f64_scalar);
+}
+
+/* A constant exponent of these gives the correctly rounded power, with pow's special cases. */
+static void test_constant_powers(void **state) {
+  (void)state;
+  struct jit jit = compile(&f32_plain);
+  for (size_t i = 0; i < TN_COUNT(powers); i++) {
+    char name[16];
+    snprintf(name, sizeof name, "pow_%zu", i);
+    kernel run = find(&jit, name);
+    for (size_t s = 0; s < 2 * TN_COUNT(specials); s++) {
+      float x[LANES] = {(float)(s & 1 ? -specials[s / 2] : specials[s / 2])}, out[LANES];
+      run(x, NULL, out);
+      double e = error32(out[0], pow((double)x[0], powers[i]));
+      if (!(e <= 0.5))
+        fail_msg("pow(%a, %g): %a", (double)x[0], powers[i], (double)out[0]);
+    }
+  }
+  dispose(&jit);
+}
+
+int main(void) {
+  math_jit_init();
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_lanes),
+      cmocka_unit_test(test_constant_powers),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
