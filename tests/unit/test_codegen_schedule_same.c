@@ -254,6 +254,18 @@ static struct tn_value *pool(struct fixture *f, struct tn_value *x, int kind, in
   return finished(f, node);
 }
 
+/* A constant read at positions that are themselves loaded must not be packed. */
+static struct tn_value *looked_up(struct tn_build *b, struct tn_value *const *in) {
+  return tn_reduce(b, TN_REDUCE_SUM, tn_gather(b, in[0], in[1], 1), (const int64_t[]){1}, 1, false);
+}
+
+EVAL_TEST(gathered) {
+  struct tn_value *in[2] = {small(f, TN_F32, SHAPE(9, 5, 17)), constant(f, TN_I64, SHAPE(1), VALUES(3))};
+  check_same(f, "one gathered row", kernel(f, 2, in, TN_REDUCE_SUM, looked_up));
+  in[1] = constant(f, TN_I64, SHAPE(4), VALUES(3, -1, 0, 3));
+  check_same(f, "gathered rows", kernel(f, 2, in, TN_REDUCE_SUM, looked_up));
+}
+
 EVAL_TEST(pools) {
   struct tn_value *x = small(f, TN_F32, SHAPE(1, 9, 9, 20)), *one = small(f, TN_F32, SHAPE(1, 12, 12, 1));
   struct tn_value *bytes = small(f, TN_I8, SHAPE(2, 8, 8, 36));
@@ -306,8 +318,8 @@ int main(int argc, char **argv) {
     seeds_to = strtoull(argv[2], NULL, 10);
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(matmuls), cmocka_unit_test(convs), cmocka_unit_test(reduces),
-      cmocka_unit_test(kernels), cmocka_unit_test(pools), cmocka_unit_test(chains),
+      cmocka_unit_test(matmuls),  cmocka_unit_test(convs), cmocka_unit_test(reduces), cmocka_unit_test(kernels),
+      cmocka_unit_test(gathered), cmocka_unit_test(pools), cmocka_unit_test(chains),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
