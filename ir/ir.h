@@ -276,6 +276,7 @@ const struct tn_tensor *tn_get_tensor(const struct tn_node *node, enum tn_attr_i
 
 /* Shorthands: make, set, finish; return the (first) result, or leave to the guard by tn_fail_now() after the
  * diagnostic, so that decompositions read as formulas. */
+/* The tensor's description is copied, its data is not: it lives as long as the module. */
 struct tn_value *tn_constant(struct tn_build *b, const struct tn_tensor *tensor);
 struct tn_value *tn_constant_bytes(struct tn_build *b, struct tn_type type, const void *data); /* copied */
 /* A constant of the given rank with all dims 1, converted to dtype. */

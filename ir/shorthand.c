@@ -16,7 +16,9 @@ static struct tn_node *make1(struct tn_build *b, enum tn_op op, struct tn_value 
 
 struct tn_value *tn_constant(struct tn_build *b, const struct tn_tensor *tensor) {
   struct tn_node *node = tn_node_make(b, TN_CONSTANT, 0, NULL, 1);
-  tn_set_tensor(node, TN_CONSTANT_value, tensor);
+  struct tn_tensor *kept = TN_NEW(b->graph->module->arena, struct tn_tensor);
+  *kept = *tensor;
+  tn_set_tensor(node, TN_CONSTANT_value, kept);
   return finish(b, node);
 }
 

@@ -50,17 +50,15 @@ static bool worth_storing(const struct tn_pass *pass, const struct tn_node *node
   return out_bytes <= limit || out_bytes <= 2 * in_bytes;
 }
 
-static struct tn_value *make_constant(struct tn_node *at, struct tn_tensor tensor) {
+static struct tn_value *make_constant(struct tn_node *at, const struct tn_tensor *tensor) {
   struct tn_build b = tn_build_before(at);
-  struct tn_tensor *kept = TN_NEW(at->home->module->arena, struct tn_tensor);
-  *kept = tensor;
-  return tn_constant(&b, kept);
+  return tn_constant(&b, tensor);
 }
 
 static void fold_view(struct tn_pass *pass, struct tn_node *node) {
   struct tn_tensor tensor = *tn_value_tensor(node->in[0]);
   tensor.type = node->out[0]->type;
-  tn_pass_replace(pass, node->out[0], make_constant(node, tensor));
+  tn_pass_replace(pass, node->out[0], make_constant(node, &tensor));
 }
 
 static bool fold_by_evaluation(struct tn_pass *pass, struct tn_node *node) {
@@ -76,7 +74,7 @@ static bool fold_by_evaluation(struct tn_pass *pass, struct tn_node *node) {
   if (!pass->options->evaluate(pass->options->user, node, outs))
     return false;
   for (int i = 0; i < node->out_count; i++)
-    tn_pass_replace(pass, node->out[i], make_constant(node, outs[i]));
+    tn_pass_replace(pass, node->out[i], make_constant(node, &outs[i]));
   return true;
 }
 
@@ -98,7 +96,7 @@ static bool fold_dims(struct tn_pass *pass, struct tn_node *node) {
   for (int i = 0; i < count; i++)
     tn_store_int(value->type.dtype, data, i, numbers[i]);
   struct tn_tensor tensor = {.type = value->type, .data = data, .bytes = size * (size_t)count};
-  tn_pass_replace(pass, value, make_constant(node, tensor));
+  tn_pass_replace(pass, value, make_constant(node, &tensor));
   return true;
 }
 

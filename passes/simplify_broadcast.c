@@ -76,9 +76,7 @@ static void compress_operand(struct tn_pass *pass, struct tn_build *b, struct tn
   }
   if (small.bytes == tensor->bytes)
     return;
-  struct tn_tensor *kept = TN_NEW(b->graph->module->arena, struct tn_tensor);
-  *kept = small;
-  exchange(pass, node, index, tn_constant(b, kept));
+  exchange(pass, node, index, tn_constant(b, &small));
 }
 
 /* ---- the rules ----------------------------------------------------------------------------------------- */
