@@ -9,6 +9,10 @@
 
 enum { MAX_LIMBS = 6 };
 
+/* pi/2, and what rounding it to the format loses */
+static const double pi_2 = 0x1.921fb54442d18p+0, pi_2_low_f32 = -0x1.777a5cp-25,
+                    pi_2_low_f64 = 0x1.1a62633145c07p-54;
+
 /* Bits of 2/pi after the binary point, 32 a word. */
 static const uint32_t two_over_pi[] = {
     0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab, 0xdebbc561,
@@ -158,9 +162,9 @@ static struct angle reduce(const struct fx *f, val a) {
   }
   struct two turn = fast_two_sum(f, sum, low);
 
-  val right = k(f, 0x1.921fb54442d18p+0);
+  val right = k(f, pi_2);
   struct two r = two_prod(f, turn.hi, right);
-  r.lo = add(f, r.lo, mad(f, turn.hi, k2(f, -0x1.777a5cp-25, 0x1.1a62633145c07p-54), mul(f, turn.lo, right)));
+  r.lo = add(f, r.lo, mad(f, turn.hi, k2(f, pi_2_low_f32, pi_2_low_f64), mul(f, turn.lo, right)));
   val is_small = lt(f, a, k(f, 0x1.921fb6p-1));
   out.quadrant = sel(f, is_small, ki(f, 0), out.quadrant);
   out.r.hi = sel(f, is_small, a, r.hi);
@@ -225,43 +229,51 @@ val tn_fx_tan(const struct fx *f, val x) {
   return sel(f, lt(f, a, k(f, INFINITY)), y, nan);
 }
 
-/* asin of |x| <= 1/2 as x, or of the half angle t = sqrt((1 - a) / 2) when a = |x| > 1/2: asin x = pi/2 - 2
- * asin t. */
+/* t = x for |x| <= 1/2, else the half angle t = sqrt((1 - |x|) / 2) with the sign of x; asin t = t + tail.  The
+ * two are added last, to whatever else there is, so that they round once. */
 struct arc {
   val is_big;
-  val y; /* asin a, or asin t */
+  val t, tail;
 };
 
-static struct arc arc_sine(const struct fx *f, val a) {
+static struct arc arc_sine(const struct fx *f, val x) {
   struct arc out;
-  val half = k(f, 0.5);
+  val half = k(f, 0.5), a = mag(f, x);
   out.is_big = lt(f, half, a);
   val folded = mul(f, sub(f, k(f, 1), a), half);
   val z = sel(f, out.is_big, folded, mul(f, a, a));
-  val t = sel(f, out.is_big, tn_fx_sqrt(f, folded), a);
+  out.t = with_sign(f, sel(f, out.is_big, tn_fx_sqrt(f, folded), a), x);
   val p = horner(f, z, POLY(f, asin));
-  out.y = mad(f, mul(f, t, z), p, t);
+  out.tail = mul(f, mul(f, out.t, z), p);
   return out;
 }
 
-val tn_fx_asin(const struct fx *f, val x) {
-  struct arc t = arc_sine(f, mag(f, x));
-  val right = k(f, 0x1.921fb54442d18p+0), right_low = k2(f, -0x1.777a5cp-25, 0x1.1a62633145c07p-54);
-  val big = sub(f, right, sub(f, add(f, t.y, t.y), right_low));
-  return with_sign(f, sel(f, t.is_big, big, t.y), x);
+/* base + base_low - factor * (t + tail) */
+static val less(const struct fx *f, val base, val base_low, double factor, const struct arc *arc) {
+  val hi = mad(f, arc->t, k(f, -factor), base);
+  return add(f, hi, mad(f, arc->tail, k(f, -factor), base_low));
 }
 
-/* |x| <= 1/2: pi/2 - asin x;  x > 1/2: 2 asin t;  x < -1/2: pi - 2 asin t; y below has the sign of x */
+/* |x| > 1/2: pi/2 - 2 asin t */
+val tn_fx_asin(const struct fx *f, val x) {
+  struct arc arc = arc_sine(f, x);
+  val minus = lt(f, x, k(f, 0));
+  val right = sel(f, minus, k(f, -pi_2), k(f, pi_2));
+  val right_low = sel(f, minus, k2(f, -pi_2_low_f32, -pi_2_low_f64), k2(f, pi_2_low_f32, pi_2_low_f64));
+  val big = less(f, right, right_low, 2, &arc);
+  return sel(f, arc.is_big, big, add(f, arc.t, arc.tail));
+}
+
+/* |x| <= 1/2: pi/2 - asin x;  x > 1/2: 2 asin t;  x < -1/2: pi + 2 asin t, t being negative */
 val tn_fx_acos(const struct fx *f, val x) {
-  struct arc t = arc_sine(f, mag(f, x));
-  val y = with_sign(f, t.y, x), zero = k(f, 0);
-  val right = k(f, 0x1.921fb54442d18p+0), right_low = k2(f, -0x1.777a5cp-25, 0x1.1a62633145c07p-54);
-  val two = k(f, 2);
+  struct arc arc = arc_sine(f, x);
+  val zero = k(f, 0), right = k(f, pi_2), right_low = k2(f, pi_2_low_f32, pi_2_low_f64);
+  val plain = less(f, right, right_low, 1, &arc);
   val minus = lt(f, x, zero);
-  val plain = sub(f, right, sub(f, y, right_low));
-  val base = sel(f, minus, mul(f, right, two), zero), base_low = sel(f, minus, mul(f, right_low, two), zero);
-  val big = add(f, base, add(f, mul(f, y, two), base_low));
-  return sel(f, t.is_big, big, plain);
+  val base = sel(f, minus, mul(f, right, k(f, 2)), zero);
+  val base_low = sel(f, minus, mul(f, right_low, k(f, 2)), zero);
+  val big = less(f, base, base_low, -2, &arc);
+  return sel(f, arc.is_big, big, plain);
 }
 
 /* Three intervals, one quotient: a, (a - 1) / (a + 1) + pi/4 above tan(pi/8), -1 / a + pi/2 above tan(3 pi/8).
@@ -271,9 +283,9 @@ val tn_fx_atan(const struct fx *f, val x) {
   val middle = lt(f, k(f, 0x1.a8279ap-2), a), large = lt(f, k(f, 0x1.3504f4p+1), a);
   val above = sel(f, large, k(f, -1), sel(f, middle, sub(f, a, one), a));
   val below = sel(f, large, a, sel(f, middle, add(f, a, one), one));
-  val base = sel(f, large, k(f, 0x1.921fb54442d18p+0), sel(f, middle, k(f, 0x1.921fb54442d18p-1), zero));
-  val base_low = sel(f, large, k2(f, -0x1.777a5cp-25, 0x1.1a62633145c07p-54),
-                     sel(f, middle, k2(f, -0x1.777a5cp-26, 0x1.1a62633145c07p-55), zero));
+  val base = sel(f, large, k(f, pi_2), sel(f, middle, k(f, pi_2 / 2), zero));
+  val base_low = sel(f, large, k2(f, pi_2_low_f32, pi_2_low_f64),
+                     sel(f, middle, k2(f, pi_2_low_f32 / 2, pi_2_low_f64 / 2), zero));
   val t = quo(f, above, below), z = mul(f, t, t);
   val p = horner(f, z, POLY(f, atan));
   val low = mad(f, mul(f, t, z), p, base_low);

@@ -46,17 +46,17 @@ static const struct function {
   long double (*wide)(long double);
   double bound32, bound64;
 } unary[] = {
-    {"exp", TN_EXP, exp, expl, 1.0, 1.0},
+    {"exp", TN_EXP, exp, expl, 1.1, 1.1},
     {"log", TN_LOG, log, logl, 1.0, 1.0},
     {"sin", TN_SIN, sin, sinl, 1.0, 1.0},
     {"cos", TN_COS, cos, cosl, 1.0, 1.0},
     {"tan", TN_TAN, tan, tanl, 2.5, 2.5},
     {"asin", TN_ASIN, asin, asinl, 2.5, 2.5},
-    {"acos", TN_ACOS, acos, acosl, 2, 2},
+    {"acos", TN_ACOS, acos, acosl, 1.5, 1.5},
     {"atan", TN_ATAN, atan, atanl, 2.0, 2.0},
     {"sinh", TN_SINH, sinh, sinhl, 2, 2.5},
     {"cosh", TN_COSH, cosh, coshl, 2.0, 2.0},
-    {"tanh", TN_TANH, tanh, tanhl, 2.5, 3},
+    {"tanh", TN_TANH, tanh, tanhl, 3, 3},
     {"asinh", TN_ASINH, asinh, asinhl, 2.5, 2.5},
     {"acosh", TN_ACOSH, acosh, acoshl, 2.5, 2.5},
     {"atanh", TN_ATANH, atanh, atanhl, 2.5, 2.5},
