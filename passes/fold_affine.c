@@ -4,9 +4,10 @@
  * has one factor for each output channel, and (y + b) * c = y * c + b * c.  That takes a batch norm, which has
  * become a multiplication and an addition, out of the model.  Results change by rounding only.
  *
- * Between the contraction and the scale there may be transposes and additions of constants: the chain.  The rules move
- * one step at a time: a scale moves up the chain through transposes and additions until it meets the contraction;
- * additions of constants merge.  The constants become expressions of constants, which fold computes afterwards.
+ * Between the contraction and the scale there may be transposes and additions of constants: the chain.  The
+ * rules move one step at a time: a scale moves up the chain through transposes and additions until it meets the
+ * contraction; additions of constants merge.  What is rounded to integers next keeps its scale.  The constants
+ * become expressions of constants, which fold computes afterwards.
  */
 #include "passes/passes.h"
 
@@ -120,13 +121,21 @@ static struct tn_value *into_weights(struct tn_build *b, struct tn_node *node, s
   return copy->out[0];
 }
 
+/* Rounded to integers next: a quantization, whose results must not depend on how the scale is applied. */
+static bool is_rounded(const struct tn_value *value) {
+  for (size_t i = 0; i < value->uses.count; i++)
+    if (value->uses.at[i].node->op == TN_ROUND)
+      return true;
+  return false;
+}
+
 /* x * c or x / c, c constant. */
 static struct tn_value *fold_scale(struct tn_build *b, struct tn_node *node) {
   int variable = 0;
   if (node->op == TN_DIV ? !tn_value_constant_expr(node->in[1]) : !split(node, &variable))
     return NULL;
   struct tn_value *x = node->in[variable], *c = node->in[1 - variable];
-  if (!keeps_shape(node, variable) || !leads_to_contraction(x))
+  if (!keeps_shape(node, variable) || is_rounded(node->out[0]) || !leads_to_contraction(x))
     return NULL;
   struct tn_node *def = x->def;
   if (weights_of(def) >= 0)

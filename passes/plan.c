@@ -31,6 +31,7 @@ struct plan {
   int *depth;                  /* [next_id], by value: loops around its home */
   TN_VEC(struct loop *) loops; /* around the node being walked, outermost first */
   TN_VEC(struct tn_value *) constants; /* that are used, in order of first use */
+  struct tn_map unbounded;             /* texts of dims that were reported */
   int32_t now;
   bool good;
 };
@@ -68,6 +69,9 @@ static bool largest_bytes(struct plan *plan, const struct tn_value *value, int64
     struct tn_where where = {plan->module->file, value->name, NULL};
     if (extent == INT64_MAX) {
       const char *text = tn_dim_text(plan->module, dim);
+      if (tn_map_has(&plan->unbounded, text))
+        return false;
+      tn_map_set(&plan->unbounded, text, plan);
       tn_report(plan->module->ctx, TN_ERROR, where,
                 "dimension %d is '%s', which has no upper bound, so its memory cannot be planned; bind the "
                 "symbols in "
@@ -371,6 +375,7 @@ static void store_all(struct plan *plan, struct tn_graph *graph) {
 bool tn_pass_plan(struct tn_pass *pass, struct tn_module *module) {
   tn_plan_copies(pass, module);
   struct plan plan = {.pass = pass, .module = module, .good = true};
+  tn_map_init(&plan.unbounded, pass->scratch);
   plan.group = TN_NEW_ARRAY(pass->scratch, struct group, module->next_id + 1);
   plan.last_use = TN_NEW_ARRAY(pass->scratch, int32_t, module->next_id + 1);
   plan.depth = TN_NEW_ARRAY(pass->scratch, int, module->next_id + 1);

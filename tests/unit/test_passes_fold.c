@@ -245,6 +245,17 @@ static void a_scale_per_pixel_stays(void **state) {
   becomes(*state, "fold-affine", &options, text, text);
 }
 
+static void a_quantization_keeps_its_scale(void **state) {
+  const char *text = "graph(%x: f32[3,2]) {\n"
+                     "  %w = constant {value = f32[2,2] [1, 2, 3, 4]} : f32[2,2]\n"
+                     "  %s = constant {value = f32[] [0.3]} : f32[]\n"
+                     "  %c = matmul(%x, %w) : f32[3,2]\n"
+                     "  %q = div(%c, %s) : f32[3,2]\n"
+                     "  %y = round(%q) : f32[3,2]\n"
+                     "  return %y\n}\n";
+  becomes(*state, "fold-affine", &options, text, text);
+}
+
 static void a_contraction_read_twice_stays(void **state) {
   const char *text = "graph(%x: f32[3,2]) {\n"
                      "  %w = constant {value = f32[2,2] [1, 2, 3, 4]} : f32[2,2]\n"
@@ -342,6 +353,7 @@ int main(void) {
       TEST(dead_nodes_go),
       TEST(a_batch_norm_goes_into_the_weights),
       TEST(a_scale_per_pixel_stays),
+      TEST(a_quantization_keeps_its_scale),
       TEST(a_contraction_read_twice_stays),
       TEST(runner_stops_prints_and_times),
       TEST(runner_refuses_unknown_names),
