@@ -9,7 +9,7 @@ val tn_onnx_full(struct tn_build *b, val number, int rank, const tn_dim *dims) {
   return rank == 0 ? number : tn_expand(b, number, rank, dims);
 }
 
-/* ---- shapes -------------------------------------------------------------------------------------------- */
+/* ---- shapes --------------------------------------------------------------------------------------------- */
 
 val tn_onnx_unsqueeze(struct tn_build *b, val x, int axis) {
   if (x->type.rank == TN_MAX_RANK) {
@@ -155,7 +155,7 @@ val tn_onnx_channels_first(struct tn_build *b, val x) {
   return tn_onnx_move_dim(b, x, x->type.rank - 1, 1);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------------------- */
 
 bool tn_onnx_axes(struct tn_onnx_node *n, const char *name, int index, int rank, int64_t *axes, int *count) {
   struct tn_ints given = {0};
@@ -203,7 +203,7 @@ val tn_onnx_same_dtype(struct tn_onnx_node *n, int i, const char *what, val x) {
   return v;
 }
 
-/* ---- composed ------------------------------------------------------------------------------------------ */
+/* ---- composed ------------------------------------------------------------------------------------------- */
 
 val tn_onnx_mean(struct tn_build *b, val x, const int64_t *axes, size_t count, bool keepdims) {
   tn_dim dims[TN_MAX_RANK];

@@ -10,7 +10,7 @@
 
 typedef struct tn_value *val;
 
-/* ---- formulas ------------------------------------------------------------------------------------------ */
+/* ---- formulas ------------------------------------------------------------------------------------------- */
 
 static inline val add(struct tn_build *b, val x, val y) {
   return tn_binary(b, TN_ADD, x, y);
@@ -40,7 +40,7 @@ static inline val num(struct tn_build *b, val x, double value) {
 /* All-true (or any value) constant of a shape. */
 val tn_onnx_full(struct tn_build *b, val number, int rank, const tn_dim *dims);
 
-/* ---- shapes -------------------------------------------------------------------------------------------- */
+/* ---- shapes --------------------------------------------------------------------------------------------- */
 
 static inline struct tn_module *module_of(const struct tn_onnx_node *n) {
   return n->b->graph->module;
@@ -74,7 +74,7 @@ val tn_onnx_move_dim(struct tn_build *b, val x, int from, int to);
 val tn_onnx_channels_last(struct tn_build *b, val x);
 val tn_onnx_channels_first(struct tn_build *b, val x);
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------------------- */
 
 /* Axes from the attribute `name`, or from operand `index` when that is >= 0 and present: each brought to
  * 0..rank-1, ascending, checked to be distinct.  Returns false when neither is there. */
@@ -84,7 +84,7 @@ void tn_onnx_ints_or(struct tn_onnx_node *n, const char *name, int count, int64_
 /* Operand i, NULL when absent; leaves unless its dtype is that of x. */
 val tn_onnx_same_dtype(struct tn_onnx_node *n, int i, const char *what, val x);
 
-/* ---- composed ------------------------------------------------------------------------------------------ */
+/* ---- composed ------------------------------------------------------------------------------------------- */
 
 /* f16 and bf16 to f32: where ONNX asks for the sum or the statistics of many elements. */
 static inline enum tn_dtype wide_of(enum tn_dtype dtype) {
@@ -101,7 +101,7 @@ val tn_onnx_leaky_relu(struct tn_build *b, val x, double alpha);
  * parameters. */
 val tn_onnx_activation(struct tn_onnx_node *n, val x, const char *name, const float *params, size_t count);
 
-/* ---- windows (Conv, pools, Col2Im) --------------------------------------------------------------------- */
+/* ---- windows (Conv, pools, Col2Im) ---------------------------------------------------------------------- */
 
 enum { TN_ONNX_MAX_SPATIAL = 6 };
 /* A sliding window over the spatial dims, all attributes resolved: what auto_pad and ceil_mode ask is in

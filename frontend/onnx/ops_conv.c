@@ -76,8 +76,7 @@ bool tn_onnx_op_fused_conv(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- transposed ---------------------------------------------------------------------------------------------
- */
+/* ---- transposed ----------------------------------------------------------------------------------------- */
 
 /* Padding from pads, or from auto_pad and output_shape: what the wanted output leaves over is cut off at both
  * ends; what it asks beyond that is filled with zeros at the end. */
@@ -141,8 +140,47 @@ bool tn_onnx_op_conv_transpose(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- Col2Im -------------------------------------------------------------------------------------------------
- */
+/* ---- CausalConvWithState -------------------------------------------------------------------------------- */
+
+/* Each channel of x[n, c, length] convolved with its own kernel w[c, 1, k], looking back only: the k - 1
+ * elements before the first are past_state[n, c, k - 1], or zeros.  present_state: the last k - 1 of all. */
+bool tn_onnx_op_causal_conv_with_state(struct tn_onnx_node *n) {
+  struct tn_build *b = n->b;
+  val x = tn_onnx_need(n, 0, "input"), w = tn_onnx_need(n, 1, "weight");
+  val bias = tn_onnx_same_dtype(n, 2, "bias", x), state = tn_onnx_same_dtype(n, 3, "past_state", x);
+  const char *activation = tn_onnx_string(n, "activation", "none");
+  bool silu = !strcmp(activation, "silu") || !strcmp(activation, "swish");
+  const int64_t ones[] = {1};
+  if (x->type.rank != 3 || w->type.rank != 3)
+    return tn_onnx_error(n, "expected input [n, c, length] and weight [c, 1, k]; found %d and %d dimensions",
+                         x->type.rank, w->type.rank);
+  if (!silu && strcmp(activation, "none") != 0)
+    return tn_onnx_error(n, "attribute activation is '%s'; expected none, silu or swish", activation);
+  int64_t channels = tn_onnx_extent(n, x, 1, "input"), back = tn_onnx_extent(n, w, 2, "weight") - 1;
+  if (back < 0)
+    return tn_onnx_error(n, "weight '%s' has no elements", w->name);
+  val all = x;
+  if (back > 0) {
+    val zeros = state ? NULL : tn_expand(b, num(b, x, 0), 3, (tn_dim[]){x->type.dim[0], channels, back});
+    all = tn_concat(b, 2, 2, (val[]){state ? state : zeros, x});
+  }
+  val in[2] = {tn_onnx_channels_last(b, all), weights_last(b, w, false)};
+  struct tn_node *node = tn_node_make(b, TN_CONV, 2, in, 1);
+  tn_set_ints(node, TN_CONV_strides, ones, 1);
+  tn_set_ints(node, TN_CONV_dilations, ones, 1);
+  tn_set_int(node, TN_CONV_group, channels);
+  if (!tn_finish(b, node))
+    return false;
+  val y = bias ? add(b, node->out[0], bias) : node->out[0];
+  if (silu)
+    y = mul(b, y, tn_unary(b, TN_SIGMOID, y));
+  n->out[0] = tn_onnx_channels_first(b, y);
+  if (n->out_count > 1 && n->out_used[1])
+    n->out[1] = tn_onnx_cut(b, all, 2, tn_onnx_extent(n, all, 2, "input") - back, back);
+  return true;
+}
+
+/* ---- Col2Im --------------------------------------------------------------------------------------------- */
 
 /* x[n, c * kernel elements, windows] back to an image [n, c, image_shape...]: each kernel element's windows,
  * spread by the stride and moved to its place, are added up. */

@@ -223,6 +223,14 @@ bool tn_onnx_op_swish(struct tn_onnx_node *n) {
   return wide_out(n, mul(n->b, x, tn_unary(n->b, TN_SIGMOID, inner)));
 }
 
+/* swish(A) * B */
+bool tn_onnx_op_swiglu(struct tn_onnx_node *n) {
+  val x = wide_in(n), y = tn_cast(n->b, tn_onnx_need(n, 1, "B"), x->type.dtype);
+  double alpha = tn_onnx_float(n, "alpha", 1);
+  val inner = alpha == 1.0 ? x : mul(n->b, x, num(n->b, x, alpha));
+  return wide_out(n, mul(n->b, mul(n->b, x, tn_unary(n->b, TN_SIGMOID, inner)), y));
+}
+
 bool tn_onnx_op_mish(struct tn_onnx_node *n) {
   val x = wide_in(n);
   return wide_out(n, mul(n->b, x, tn_unary(n->b, TN_TANH, tn_onnx_softplus(n->b, x))));
@@ -315,7 +323,7 @@ bool tn_onnx_op_parametric_softplus(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- what cannot be compiled ----------------------------------------------------------------------------- */
+/* ---- what cannot be compiled ---------------------------------------------------------------------------- */
 
 bool tn_onnx_op_random(struct tn_onnx_node *n) {
   return tn_onnx_unsupported(

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* ---- gathers --------------------------------------------------------------------------------------------- */
+/* ---- gathers -------------------------------------------------------------------------------------------- */
 
 bool tn_onnx_op_gather(struct tn_onnx_node *n) {
   val x = tn_onnx_need(n, 0, "data"), indices = tn_onnx_need(n, 1, "indices");
@@ -33,7 +33,7 @@ bool tn_onnx_op_gather_nd(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- scatters -------------------------------------------------------------------------------------------- */
+/* ---- scatters ------------------------------------------------------------------------------------------- */
 
 /* The index in the enum `reduction` of TN_SCATTER_*; -1 after a diagnostic. */
 static int scatter_reduction(struct tn_onnx_node *n) {
@@ -100,7 +100,7 @@ bool tn_onnx_op_tensor_scatter(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- masks and ranges ------------------------------------------------------------------------------------ */
+/* ---- masks and ranges ----------------------------------------------------------------------------------- */
 
 bool tn_onnx_op_one_hot(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
@@ -193,8 +193,7 @@ bool tn_onnx_op_reverse_sequence(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- results as large as the data say: only for what is known now -----------------------------------------
- */
+/* ---- results as large as the data say: only for what is known now --------------------------------------- */
 
 bool tn_onnx_op_compress(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;

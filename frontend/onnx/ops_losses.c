@@ -1,8 +1,7 @@
 /* Losses, and the optimizer steps of ai.onnx.preview.training. */
 #include "frontend/onnx/common.h"
 
-/* ---- losses
- * --------------------------------------------------------------------------------------------------- */
+/* ---- losses --------------------------------------------------------------------------------------------- */
 
 /* -log_prob[n, target, d...] * weight[target], ignored targets left out; reduced as asked.
  * log_prob [n, c, d...], target [n, d...], weight [c] or NULL. */
@@ -67,8 +66,7 @@ bool tn_onnx_op_softmax_cross_entropy_loss(struct tn_onnx_node *n) {
   return likelihood_loss(n, node->out[0], target, tn_onnx_in(n, 2));
 }
 
-/* ---- optimizers
- * ------------------------------------------------------------------------------------------------ */
+/* ---- optimizers ----------------------------------------------------------------------------------------- */
 
 /* Operands: rate R, step count T, then for each of `count` tensors X, then G, then each of the states.  Leaves
  * when the numbers do not fit; the results are X, then the states. */

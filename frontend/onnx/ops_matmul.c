@@ -67,8 +67,7 @@ bool tn_onnx_op_fused_matmul(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- Einsum ------------------------------------------------------------------------------------------------
- */
+/* ---- Einsum --------------------------------------------------------------------------------------------- */
 
 enum { MAX_LABELS = 64, ELLIPSIS = 64 /* labels of the dims that "..." stands for: ELLIPSIS + place */ };
 
@@ -168,8 +167,7 @@ bool tn_onnx_op_einsum(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- Det ---------------------------------------------------------------------------------------------------
- */
+/* ---- Det ------------------------------------------------------------------------------------------------ */
 
 /* x[..., n, n] by elimination with row exchange, unrolled: each step picks the pivot by selection. */
 bool tn_onnx_op_det(struct tn_onnx_node *n) {

@@ -55,7 +55,7 @@ bool tn_onnx_op_size(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- the same elements in another shape ------------------------------------------------------------------ */
+/* ---- the same elements in another shape ----------------------------------------------------------------- */
 
 /* 0 copies a dim of the operand (unless allowzero), -1 takes what is left. */
 bool tn_onnx_op_reshape(struct tn_onnx_node *n) {
@@ -166,7 +166,7 @@ bool tn_onnx_op_transpose(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- repeating ------------------------------------------------------------------------------------------- */
+/* ---- repeating ------------------------------------------------------------------------------------------ */
 
 bool tn_onnx_op_expand(struct tn_onnx_node *n) {
   val x = tn_onnx_need(n, 0, "input");
@@ -206,7 +206,7 @@ bool tn_onnx_op_tile(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- joining and cutting --------------------------------------------------------------------------------- */
+/* ---- joining and cutting -------------------------------------------------------------------------------- */
 
 bool tn_onnx_op_concat(struct tn_onnx_node *n) {
   val first = tn_onnx_need(n, 0, "inputs");
@@ -273,6 +273,9 @@ static void slice_dim(int64_t extent, int64_t start, int64_t end, int64_t step, 
     *first = 0;
 }
 
+/* Exporters write "to the end" as one of several large numbers. */
+enum { FAR_END = 100000000 };
+
 /* starts, ends and axes are attributes before opset 10, operands (and steps) after. */
 bool tn_onnx_op_slice(struct tn_onnx_node *n) {
   val x = tn_onnx_need(n, 0, "data");
@@ -315,19 +318,17 @@ bool tn_onnx_op_slice(struct tn_onnx_node *n) {
     bool end_known = n->opset < 10 || tn_dim_value(module_of(n), ends[i], &end);
     tn_dim extent = x->type.dim[axis];
     if (!tn_dim_static(extent) || !end_known) {
-      /* what can be said of a symbol: all of it, or a part from the front whose length is the bound itself */
-      bool all = end_known ? end >= INT32_MAX : ends[i] == extent;
+      /* what can be said of a symbol: all of it, or a part from the front; a symbolic bound is taken to be
+       * inside */
+      bool all = end_known ? end >= FAR_END : ends[i] == extent;
       if (starts.at[i] < 0 || by != 1)
         tn_onnx_extent(n, x, axis, "data");
       if (all && starts.at[i] == 0)
         continue;
       tn_dim stop = all ? extent : ends[i];
-      if (end_known && !all) {
-        if (end >= 0)
-          stop = end; /* taken to be inside */
-        else
-          stop = tn_dim_op(module_of(n), '-', extent, -end);
-      }
+      if (end_known && !all)
+        stop =
+            end >= 0 ? tn_dim_op(module_of(n), 'm', extent, end) : tn_dim_op(module_of(n), '-', extent, -end);
       first[axis] = starts.at[i];
       size[axis] = tn_dim_op(module_of(n), '-', stop, starts.at[i]);
       whole = false;
@@ -341,7 +342,7 @@ bool tn_onnx_op_slice(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- padding --------------------------------------------------------------------------------------------- */
+/* ---- padding -------------------------------------------------------------------------------------------- */
 
 /* Pad: pads and value are attributes before opset 11, operands after (axes from 18, wrap from 19). */
 bool tn_onnx_op_pad(struct tn_onnx_node *n) {
@@ -439,7 +440,7 @@ bool tn_onnx_op_crop(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- blocks ---------------------------------------------------------------------------------------------- */
+/* ---- blocks --------------------------------------------------------------------------------------------- */
 
 bool tn_onnx_op_depth_to_space(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;

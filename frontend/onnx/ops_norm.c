@@ -1,8 +1,7 @@
 /* Normalizations, softmax and dropout. */
 #include "frontend/onnx/common.h"
 
-/* ---- softmax -----------------------------------------------------------------------------------------------
- */
+/* ---- softmax -------------------------------------------------------------------------------------------- */
 
 /* Before opset 13 the operand is a matrix, cut at `axis` (default 1), and the operator works on its rows; from
  * 13 on it works along one axis (default the last).  Brings x to the shape in which to work along *axis. */
@@ -59,8 +58,7 @@ bool tn_onnx_op_hardmax(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- mean and variance --------------------------------------------------------------------------------------
- */
+/* ---- mean and variance ---------------------------------------------------------------------------------- */
 
 struct moments {
   val centred, mean, variance; /* x - mean; the latter two with reduced dims of 1 */
@@ -289,8 +287,7 @@ bool tn_onnx_op_lrn(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- dropout
- * ------------------------------------------------------------------------------------------------- */
+/* ---- dropout -------------------------------------------------------------------------------------------- */
 
 /* Inference: the operand itself; the mask keeps everything. */
 bool tn_onnx_op_dropout(struct tn_onnx_node *n) {

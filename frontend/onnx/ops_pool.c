@@ -24,8 +24,7 @@ static val pool(struct tn_onnx_node *n, val x, int kind, const struct tn_onnx_wi
   return node->out[0];
 }
 
-/* ---- MaxPool ------------------------------------------------------------------------------------------------
- */
+/* ---- MaxPool -------------------------------------------------------------------------------------------- */
 
 /* Place of each window's first largest element in the flattened operand: the kernel elements one by one, each a
  * strided cut of the padded operand, against the best so far.  storage_order 1 counts the last two dims
@@ -138,8 +137,7 @@ bool tn_onnx_op_max_unpool(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- AveragePool and LpPool
- * ---------------------------------------------------------------------------------- */
+/* ---- AveragePool and LpPool ----------------------------------------------------------------------------- */
 
 /* How many elements of dim i the window at each output place covers; true when all are alike. */
 static bool window_counts(const struct tn_onnx_window *w, int i, int64_t in, bool with_pads, int64_t *counts) {
@@ -220,8 +218,7 @@ bool tn_onnx_op_lp_pool(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- global
- * --------------------------------------------------------------------------------------------------- */
+/* ---- global --------------------------------------------------------------------------------------------- */
 
 /* arg 0: average, 1: max, 2: Lp. */
 bool tn_onnx_op_global_pool(struct tn_onnx_node *n) {

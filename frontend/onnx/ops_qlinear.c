@@ -81,8 +81,7 @@ bool tn_onnx_op_matmul_integer_to_float(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- MatMulNBits
- * ------------------------------------------------------------------------------------------------- */
+/* ---- MatMulNBits ---------------------------------------------------------------------------------------- */
 
 /* Element j of a row of packed numbers, low bits first. */
 static int64_t packed(const uint8_t *row, int64_t j, int64_t bits) {

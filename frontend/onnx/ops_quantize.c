@@ -107,8 +107,7 @@ bool tn_onnx_op_dynamic_quantize_linear(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- integer products
- * ------------------------------------------------------------------------------------------ */
+/* ---- integer products ----------------------------------------------------------------------------------- */
 
 static bool known_zero(struct tn_onnx_node *n, int i) {
   const struct tn_tensor *tensor = tn_onnx_known(n, i);

@@ -90,7 +90,7 @@ bool tn_onnx_op_reduce_sum_square(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- positions ------------------------------------------------------------------------------------------- */
+/* ---- positions ------------------------------------------------------------------------------------------ */
 
 /* arg: TN_ARG_MAX or TN_ARG_MIN. */
 bool tn_onnx_op_arg_reduce(struct tn_onnx_node *n) {
@@ -127,8 +127,7 @@ bool tn_onnx_op_topk(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- running ----------------------------------------------------------------------------------------------
- */
+/* ---- running -------------------------------------------------------------------------------------------- */
 
 /* CumSum, CumProd; arg: TN_SCAN_SUM or TN_SCAN_PROD. */
 bool tn_onnx_op_cumulative(struct tn_onnx_node *n) {

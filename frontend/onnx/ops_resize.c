@@ -27,7 +27,7 @@ struct resize {
 
 /* One axis: `in` places become `out`. */
 struct axis {
-  int64_t in, out;
+  int64_t in, out;   /* < 0: a symbol, which stays */
   double scale;      /* out / in before rounding */
   double start, end; /* of the crop, in parts of the whole */
 };
@@ -211,10 +211,16 @@ static val resize(struct tn_onnx_node *n, val x, const struct resize *r, const s
   return tn_cast(b, x, dtype);
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------------------- */
 
-static void check_axis(struct tn_onnx_node *n, const struct axis *a, int d) {
+/* A dim that is a symbol can only stay as it is. */
+static void check_axis(struct tn_onnx_node *n, struct axis *a, int d) {
+  if (a->in < 0 && a->scale == 1) {
+    a->out = a->in;
+    return;
+  }
+  if (a->in < 0)
+    tn_onnx_extent(n, n->in[0], d, "X");
   if (a->scale > 0 && a->out >= 0 && a->in > 0 && a->out < (int64_t)1 << 31)
     return;
   tn_onnx_error(n, "dimension %d: %lld elements cannot be resized to %lld by a scale of %g", d,
@@ -251,7 +257,7 @@ static bool read_sizes(struct tn_onnx_node *n, const int *order, int count, stru
   double common = 0;
   for (int k = 0; k < count; k++) {
     struct axis *a = &axes[order[k]];
-    double ratio = (double)sizes.at[k] / (double)a->in;
+    double ratio = (double)sizes.at[k] / (double)tn_onnx_extent(n, n->in[0], order[k], "X");
     a->out = sizes.at[k];
     a->scale = ratio;
     if (k == 0 || (policy == 1 ? ratio < common : ratio > common))
@@ -312,13 +318,12 @@ bool tn_onnx_op_resize(struct tn_onnx_node *n) {
   static const char *const methods[] = {"nearest", "linear", "cubic"};
   static const char *const roundings[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"};
   val x = tn_onnx_need(n, 0, "X");
-  const int64_t *d = tn_onnx_static_dims(n, x, "X");
   struct axis axes[TN_MAX_RANK];
   int order[TN_MAX_RANK], rank = x->type.rank, count = rank;
   struct tn_ints named;
   for (int i = 0; i < rank; i++) {
     order[i] = i;
-    axes[i] = (struct axis){.in = d[i], .out = d[i], .scale = 1, .start = 0, .end = 1};
+    axes[i] = (struct axis){.in = x->type.dim[i], .out = x->type.dim[i], .scale = 1, .start = 0, .end = 1};
   }
   if (n->arg == 1 || n->opset < 11)
     return resize_old(n, x, axes);

@@ -1,9 +1,11 @@
-/* Operators that read an image between its elements: GridSample, RoiAlign, AffineGrid, DeformConv.
+/* Operators that read an image between its elements: GridSample, RoiAlign, MaxRoiPool, AffineGrid, DeformConv.
  *
  * Sampling is a sum over taps: the image's spatial dims are flattened to one, each tap's place becomes an index
  * into it, and a gather along that dim is weighted.  Coordinates are computed in f32, or f64 where they come
  * so. */
 #include "frontend/onnx/common.h"
+
+#include <math.h>
 
 enum padding { PAD_ZEROS, PAD_BORDER, PAD_REFLECTION };
 
@@ -153,8 +155,7 @@ bool tn_onnx_op_grid_sample(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- AffineGrid
- * ------------------------------------------------------------------------------------------------- */
+/* ---- AffineGrid ----------------------------------------------------------------------------------------- */
 
 /* theta [n, s, s + 1] times the homogeneous coordinates of the output's places. */
 bool tn_onnx_op_affine_grid(struct tn_onnx_node *n) {
@@ -192,8 +193,7 @@ bool tn_onnx_op_affine_grid(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- RoiAlign
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- RoiAlign ------------------------------------------------------------------------------------------- */
 
 /* Sample coordinates along one dim of each region: [r, out * ratio]. */
 static val roi_places(struct tn_onnx_node *n, val rois, int first, int64_t out, int64_t ratio, bool half) {
@@ -275,8 +275,51 @@ bool tn_onnx_op_roi_align(struct tn_onnx_node *n) {
   return true;
 }
 
-/* ---- DeformConv
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- MaxRoiPool ----------------------------------------------------------------------------------------- */
+
+/* Which of the `extent` places belong to which of the `out` bins of a region: bool [r, out, extent].  Bin p is
+ * floor(p * length / out) .. ceil((p + 1) * length / out) - 1 from the region's start on. */
+static val roi_bins(struct tn_onnx_node *n, val rois, int first, int64_t out, int64_t extent) {
+  struct tn_build *b = n->b;
+  double scale = tn_onnx_float(n, "spatial_scale", 1);
+  val start = tn_unary(b, TN_FLOOR, plus(b, times(b, tn_onnx_cut(b, rois, 1, first, 1), scale), 0.5));
+  val end = tn_unary(b, TN_FLOOR, plus(b, times(b, tn_onnx_cut(b, rois, 1, first + 2, 1), scale), 0.5));
+  val length = plus(b, sub(b, end, start), 1);
+  length = max2(b, length, num(b, length, 1));
+  val bin = tn_onnx_iota_along(b, rois->type.dtype, out, 1, 2),
+      size = quo(b, length, num(b, length, (double)out));
+  val low = add(b, tn_unary(b, TN_FLOOR, mul(b, bin, size)), start);
+  val high = add(b, tn_unary(b, TN_CEIL, mul(b, plus(b, bin, 1), size)), start);
+  val at = tn_onnx_iota_along(b, rois->type.dtype, extent, 2, 3);
+  return tn_binary(b, TN_AND, tn_binary(b, TN_GE, at, tn_onnx_unsqueeze(b, low, 2)),
+                   tn_binary(b, TN_LT, at, tn_onnx_unsqueeze(b, high, 2)));
+}
+
+/* The largest element of each bin of each region (batch, x1, y1, x2, y2), 0 for a bin without elements: first
+ * along the columns of a bin's rows, then along the rest. */
+bool tn_onnx_op_max_roi_pool(struct tn_onnx_node *n) {
+  struct tn_build *b = n->b;
+  val x = tn_onnx_need(n, 0, "X"), rois = tn_onnx_need(n, 1, "rois");
+  int64_t shape[2];
+  tn_onnx_ints_or(n, "pooled_shape", 2, 0, shape);
+  if (x->type.rank != 4 || rois->type.rank != 2 || rois->type.dim[1] != 5 || shape[0] < 1 || shape[1] < 1)
+    return tn_onnx_error(n, "expected X [n, c, h, w], rois [r, 5] and a pooled_shape of at least 1 by 1");
+  const int64_t *d = tn_onnx_static_dims(n, x, "X");
+  rois = tn_cast(b, rois, wide_of(rois->type.dtype));
+  val batch = tn_cast(b, tn_onnx_squeeze(b, tn_onnx_cut(b, rois, 1, 0, 1), 1), TN_I64);
+  val image = tn_gather(b, x, batch, 0), low = num(b, x, -INFINITY); /* [r, c, h, w] */
+  val rows = roi_bins(n, rois, 2, shape[0], d[2]), columns = roi_bins(n, rois, 1, shape[1], d[3]);
+  rows = tn_onnx_unsqueeze(b, tn_onnx_unsqueeze(b, rows, 1), 4);       /* [r, 1, out, h, 1] */
+  columns = tn_onnx_unsqueeze(b, tn_onnx_unsqueeze(b, columns, 1), 1); /* [r, 1, 1, out, w] */
+  val best = tn_select(b, rows, tn_onnx_unsqueeze(b, image, 2), low);
+  best = tn_reduce(b, TN_REDUCE_MAX, best, (int64_t[]){3}, 1, false); /* [r, c, out, w] */
+  best = tn_select(b, columns, tn_onnx_unsqueeze(b, best, 3), low);
+  best = tn_reduce(b, TN_REDUCE_MAX, best, (int64_t[]){4}, 1, false);
+  n->out[0] = tn_select(b, tn_binary(b, TN_EQ, best, low), num(b, best, 0), best);
+  return true;
+}
+
+/* ---- DeformConv ----------------------------------------------------------------------------------------- */
 
 /* A convolution whose kernel elements are displaced by `offset` (bilinear, zeros outside) and weighted by
  * `mask`: the displaced elements side by side [n, c, kernel, out], then a product with the weights a group. */
