@@ -72,18 +72,21 @@ static int64_t best_fit(const struct item *item, const struct item *const *place
   return best >= 0 ? best : end;
 }
 
-/* offsets: by item->index. */
-static int64_t place(struct item *items, size_t count, order compare, const struct item **placed,
-                     int64_t *offsets) {
-  qsort(items, count, sizeof *items, compare);
+struct placing {
+  const struct item **placed; /* [count], by ascending offset */
+  int64_t *offsets;           /* [count], by item->index */
+  size_t count;
+};
+
+static int64_t place(struct placing *p, const struct item *items) {
   int64_t peak = 0;
-  for (size_t i = 0; i < count; i++) {
-    int64_t offset = best_fit(&items[i], placed, offsets, i);
+  for (size_t i = 0; i < p->count; i++) {
+    int64_t offset = best_fit(&items[i], p->placed, p->offsets, i);
     size_t at = i;
-    for (; at > 0 && offsets[placed[at - 1]->index] > offset; at--)
-      placed[at] = placed[at - 1];
-    placed[at] = &items[i];
-    offsets[items[i].index] = offset;
+    for (; at > 0 && p->offsets[p->placed[at - 1]->index] > offset; at--)
+      p->placed[at] = p->placed[at - 1];
+    p->placed[at] = &items[i];
+    p->offsets[items[i].index] = offset;
     if (offset + items[i].bytes > peak)
       peak = offset + items[i].bytes;
   }
@@ -106,22 +109,90 @@ static int64_t busiest(tn_arena *scratch, const struct item *items, size_t count
   return most;
 }
 
+/* ---- search -------------------------------------------------------------------------------------------- */
+
+#define SEARCH_STEPS (INT64_C(1) << 26) /* looks at a placed buffer; about a tenth of a second */
+#define SEARCH_ROUNDS 4000
+
+static uint32_t next_random(uint64_t *state) {
+  *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+  return (uint32_t)(*state >> 33);
+}
+
+static bool meet(const struct item *a, const struct item *b) {
+  return a->first <= b->last && b->first <= a->last;
+}
+
+/* Changes the order: a buffer that reaches the peak moves before one that it meets and that stood before it.
+ * False: there is none. */
+static bool mend(struct item *items, size_t count, const int64_t *offsets, int64_t peak, uint64_t *random) {
+  size_t top = count, seen = 0, to = count;
+  for (size_t i = 0; i < count; i++)
+    if (offsets[items[i].index] + items[i].bytes == peak && next_random(random) % ++seen == 0)
+      top = i;
+  seen = 0;
+  for (size_t i = 0; i < top; i++)
+    if (meet(&items[i], &items[top]) && next_random(random) % ++seen == 0)
+      to = i;
+  if (to >= top)
+    return false;
+  struct item moved = items[top];
+  memmove(&items[to + 1], &items[to], (top - to) * sizeof *items);
+  items[to] = moved;
+  return true;
+}
+
+/* From the order in `items`, whose peak is `best`.  Leaves the offsets of the best order found in `kept`. */
+static int64_t search(tn_arena *scratch, struct placing *p, struct item *items, int64_t best, int64_t bound,
+                      int64_t *kept) {
+  struct item *trial = TN_NEW_ARRAY(scratch, struct item, p->count);
+  int64_t rounds = SEARCH_STEPS / (int64_t)(p->count * p->count + 1), current = best;
+  uint64_t random = 1;
+  rounds = rounds < SEARCH_ROUNDS ? rounds : SEARCH_ROUNDS;
+  place(p, items);
+  for (int64_t round = 0; round < rounds && best > bound; round++) {
+    memcpy(trial, items, p->count * sizeof *items);
+    if (!mend(trial, p->count, p->offsets, current, &random))
+      break;
+    int64_t peak = place(p, trial);
+    /* A little worse is taken now and then, to get out of a dead end. */
+    if (peak > current && next_random(&random) % 64 != 0) {
+      place(p, items);
+      continue;
+    }
+    memcpy(items, trial, p->count * sizeof *items);
+    current = peak;
+    if (peak < best) {
+      best = peak;
+      memcpy(kept, p->offsets, p->count * sizeof *kept);
+    }
+  }
+  return best;
+}
+
 int64_t tn_plan_arena(tn_arena *scratch, struct tn_plan_buffer *buffers, size_t count, int64_t *low_bound) {
   static const order orders[] = {by_size, by_area, by_duration, by_start};
-  struct item *items = TN_NEW_ARRAY(scratch, struct item, count);
+  struct item *items = TN_NEW_ARRAY(scratch, struct item, count),
+              *first = TN_NEW_ARRAY(scratch, struct item, count);
   for (size_t i = 0; i < count; i++)
     items[i] = (struct item){tn_round_up(buffers[i].bytes, TN_PLAN_ALIGN), buffers[i].first, buffers[i].last,
                              (uint32_t)i};
   *low_bound = count ? busiest(scratch, items, count) : 0;
-  const struct item **placed = TN_NEW_ARRAY(scratch, const struct item *, count);
-  int64_t *offsets = TN_NEW_ARRAY(scratch, int64_t, count), best = INT64_MAX;
+  struct placing p = {TN_NEW_ARRAY(scratch, const struct item *, count), TN_NEW_ARRAY(scratch, int64_t, count),
+                      count};
+  int64_t *kept = TN_NEW_ARRAY(scratch, int64_t, count), best = count ? INT64_MAX : 0;
   for (size_t k = 0; k < TN_COUNT(orders) && best > *low_bound; k++) {
-    int64_t peak = place(items, count, orders[k], placed, offsets);
+    qsort(items, count, sizeof *items, orders[k]);
+    int64_t peak = place(&p, items);
     if (peak >= best)
       continue;
     best = peak;
-    for (size_t i = 0; i < count; i++)
-      buffers[i].offset = offsets[i];
+    memcpy(kept, p.offsets, count * sizeof *kept);
+    memcpy(first, items, count * sizeof *items);
   }
-  return count ? best : 0;
+  if (best > *low_bound)
+    best = search(scratch, &p, first, best, *low_bound, kept);
+  for (size_t i = 0; i < count; i++)
+    buffers[i].offset = kept[i];
+  return best;
 }

@@ -540,7 +540,7 @@ static void random_graphs(void **state) {
     tn_ctx_destroy(ctx);
   }
   print_message("arenas %lld, low bound %lld\n", (long long)peak, (long long)bound);
-  assert_true(peak * 100 <= bound * 103);
+  assert_true(peak * 1000 <= bound * 1001);
 }
 
 int main(void) {
