@@ -2,7 +2,10 @@
 #include "frontend/onnx/common.h"
 
 val tn_onnx_number(struct tn_build *b, enum tn_dtype dtype, double value) {
-  return tn_dtype_is_float(dtype) ? tn_const_float(b, dtype, value) : tn_const_int(b, dtype, (int64_t)value);
+  if (tn_dtype_is_float(dtype))
+    return tn_const_float(b, dtype, value);
+  bool fits = value > -9.2e18 && value < 9.2e18; /* false for a nan too */
+  return tn_const_int(b, dtype, fits ? (int64_t)value : value > 0 ? INT64_MAX : value < 0 ? INT64_MIN : 0);
 }
 
 val tn_onnx_full(struct tn_build *b, val number, int rank, const tn_dim *dims) {
@@ -190,7 +193,14 @@ void tn_onnx_ints_or(struct tn_onnx_node *n, const char *name, int count, int64_
     tn_onnx_error(n, "attribute %s has %zu elements; %d are expected", name, given.count, count);
     tn_fail_now(module_of(n)->ctx);
   }
-  memcpy(out, given.at, given.count * sizeof *out);
+  for (int i = 0; i < count; i++) {
+    out[i] = given.at[i];
+    if (out[i] < -TN_ONNX_MAX_STEP || out[i] > TN_ONNX_MAX_STEP) {
+      tn_onnx_unsupported(n, "attribute %s has the element %lld; %d is the most", name, (long long)out[i],
+                          TN_ONNX_MAX_STEP);
+      tn_fail_now(module_of(n)->ctx);
+    }
+  }
 }
 
 val tn_onnx_same_dtype(struct tn_onnx_node *n, int i, const char *what, val x) {

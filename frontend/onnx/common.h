@@ -79,7 +79,10 @@ val tn_onnx_channels_first(struct tn_build *b, val x);
 /* Axes from the attribute `name`, or from operand `index` when that is >= 0 and present: each brought to
  * 0..rank-1, ascending, checked to be distinct.  Returns false when neither is there. */
 bool tn_onnx_axes(struct tn_onnx_node *n, const char *name, int index, int rank, int64_t *axes, int *count);
-/* The INTS attribute, which must have `count` elements; all `absent` when it is not there. */
+/* Strides, pads and the like are kept so small that products with an extent stay in range. */
+enum { TN_ONNX_MAX_STEP = 1 << 22 };
+/* The INTS attribute, which must have `count` elements, none beyond TN_ONNX_MAX_STEP; all `absent` when it is
+ * not there. */
 void tn_onnx_ints_or(struct tn_onnx_node *n, const char *name, int count, int64_t absent, int64_t *out);
 /* Operand i, NULL when absent; leaves unless its dtype is that of x. */
 val tn_onnx_same_dtype(struct tn_onnx_node *n, int i, const char *what, val x);

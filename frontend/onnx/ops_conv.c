@@ -103,6 +103,8 @@ static bool transpose_padding(struct tn_onnx_node *n, val x, struct tn_onnx_wind
     }
     int64_t in = tn_onnx_extent(n, x, 2 + i, "X");
     int64_t out = shaped ? want.at[skip + (size_t)i] : in * w->stride[i];
+    if (out < 1 || out > (int64_t)1 << 40)
+      return tn_onnx_error(n, "output_shape has the element %lld", (long long)out);
     int64_t total = (in - 1) * w->stride[i] + extra[i] + (w->kernel[i] - 1) * w->dilation[i] + 1 - out;
     if (total < 0) {
       extra[i] -= total;
@@ -200,14 +202,15 @@ bool tn_onnx_op_col2im(struct tn_onnx_node *n) {
   tn_onnx_ints_or(n, "dilations", spatial, 1, dilation);
   tn_onnx_ints_or(n, "pads", 2 * spatial, 0, pads);
   for (int i = 0; i < spatial; i++) {
-    if (block.at[i] < 1 || stride[i] < 1 || dilation[i] < 1 || image.at[i] < 1)
-      return tn_onnx_error(n, "block_shape, image_shape, strides and dilations must be above 0");
+    if (block.at[i] < 1 || stride[i] < 1 || dilation[i] < 1 || image.at[i] < 1 ||
+        block.at[i] > TN_ONNX_MAX_STEP || image.at[i] > INT32_MAX)
+      return tn_onnx_error(n, "block_shape, image_shape, strides and dilations must be above 0 and in range");
     int64_t room = image.at[i] + pads[i] + pads[spatial + i] - ((block.at[i] - 1) * dilation[i] + 1);
     if (room < 0)
       return tn_onnx_error(n, "the block is larger than the image in spatial dimension %d", i);
     grid[2 + i] = room / stride[i] + 1;
-    elements *= block.at[i];
-    windows *= grid[2 + i];
+    if (!tn_mul_i64(elements, block.at[i], &elements) || !tn_mul_i64(windows, grid[2 + i], &windows))
+      return tn_onnx_error(n, "the image has too many elements");
   }
   int64_t channels = tn_onnx_extent(n, x, 1, "input");
   if (channels % elements != 0 || tn_onnx_extent(n, x, 2, "input") != windows)

@@ -107,6 +107,8 @@ bool tn_onnx_op_one_hot(struct tn_onnx_node *n) {
   val indices = tn_onnx_need(n, 0, "indices"), values = tn_onnx_need(n, 2, "values");
   double depth = tn_onnx_const_float(n, 1, "depth");
   int axis = tn_onnx_axis(n, "axis", -1, indices->type.rank + 1), rank = indices->type.rank + 1;
+  if (!(depth >= 0 && depth <= INT32_MAX))
+    return tn_onnx_error(n, "depth is %g", depth);
   val at = tn_cast(b, indices, TN_I64), zero = num(b, at, 0);
   at = tn_select(b, tn_binary(b, TN_LT, at, zero), add(b, at, num(b, at, depth)), at);
   at = tn_onnx_unsqueeze(b, at, axis);
@@ -157,7 +159,7 @@ bool tn_onnx_op_range(struct tn_onnx_node *n) {
     return tn_onnx_error(n, "delta is 0");
   double count = ceil((limit - start) / delta);
   count = count > 0 ? count : 0;
-  if (!(count < 1e9))
+  if (!(count < 1 << 28))
     return tn_onnx_error(n, "a range from %g to %g by %g has too many elements", start, limit, delta);
   if (tn_dtype_is_int(dtype)) {
     val i = tn_onnx_iota_along(b, dtype, (int64_t)count, 0, 1);
@@ -261,7 +263,7 @@ bool tn_onnx_op_unique(struct tn_onnx_node *n) {
   int64_t pre = 1, post = 1, d = 1;
   for (int i = 0; i < x->type.rank; i++)
     *(flat || i == axis ? &d : i < axis ? &pre : &post) *= x->type.dim[i];
-  if (d > 65536)
+  if ((double)d * (double)d * (double)pre * (double)post > 1 << 30)
     return tn_onnx_unsupported(n, "%lld slices are too many to compare at compile time", (long long)d);
   int64_t *first = TN_NEW_ARRAY(n->arena, int64_t, d + 1), *count = TN_NEW_ARRAY(n->arena, int64_t, d + 1);
   int64_t *inverse = TN_NEW_ARRAY(n->arena, int64_t, d + 1), found = 0;

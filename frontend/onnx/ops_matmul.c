@@ -89,7 +89,9 @@ static bool einsum_term(struct tn_onnx_node *n, const char *at, const char *end,
       int dims = rank < 0 ? dots : rank - named;
       if (dims < 0 || dims > dots)
         return tn_onnx_error(n, "the equation names %d dimensions of an operand that has %d", named, rank);
-      for (int i = 0; i < dims && *count < TN_MAX_RANK; i++)
+      if (*count + dims > TN_MAX_RANK)
+        return tn_onnx_unsupported(n, "a term of the equation has more than %d dimensions", TN_MAX_RANK);
+      for (int i = 0; i < dims; i++)
         labels[(*count)++] = ELLIPSIS + (dots - dims) + i; /* aligned at the right, as broadcasting is */
       c += 2;
       open = true;

@@ -256,6 +256,8 @@ static int64_t clamp(int64_t x, int64_t low, int64_t high) {
 /* One dim: brings start, end and step to a start inside the dim and a count. */
 static void slice_dim(int64_t extent, int64_t start, int64_t end, int64_t step, int64_t *first,
                       int64_t *count) {
+  if (step == INT64_MIN)
+    step++;
   if (start < 0)
     start = start < -extent ? (step > 0 ? 0 : -1) : start + extent;
   if (end < 0)
@@ -321,7 +323,7 @@ bool tn_onnx_op_slice(struct tn_onnx_node *n) {
       /* what can be said of a symbol: all of it, or a part from the front; a symbolic bound is taken to be
        * inside */
       bool all = end_known ? end >= FAR_END : ends[i] == extent;
-      if (starts.at[i] < 0 || by != 1)
+      if (starts.at[i] < 0 || by != 1 || (end_known && end < -FAR_END))
         tn_onnx_extent(n, x, axis, "data");
       if (all && starts.at[i] == 0)
         continue;
@@ -410,6 +412,8 @@ bool tn_onnx_op_center_crop_pad(struct tn_onnx_node *n) {
     return tn_onnx_error(n, "shape has %zu elements, one for each axis is needed", shape.count);
   for (size_t i = 0; i < shape.count; i++) {
     int axis = named ? tn_onnx_check_axis(n, "axes", axes.at[i], x->type.rank) : (int)i;
+    if (shape.at[i] < 0 || shape.at[i] > (int64_t)1 << 40)
+      return tn_onnx_error(n, "shape has the element %lld", (long long)shape.at[i]);
     int64_t more = shape.at[i] - tn_onnx_extent(n, x, axis, "input_data");
     before[axis] = more / 2; /* towards zero: a crop starts at |more| / 2 */
     after[axis] = more - before[axis];
@@ -426,13 +430,16 @@ bool tn_onnx_op_crop(struct tn_onnx_node *n) {
   if (x->type.rank != 4 || !tn_onnx_ints(n, "border", &border) || border.count != 4)
     return tn_onnx_error(n, "expected an operand of 4 dimensions and border [left, top, right, bottom]");
   int64_t height = tn_onnx_extent(n, x, 2, "input"), width = tn_onnx_extent(n, x, 3, "input");
+  for (int i = 0; i < 4; i++)
+    if (border.at[i] < 0 || border.at[i] > TN_ONNX_MAX_STEP)
+      return tn_onnx_error(n, "attribute border has the element %lld", (long long)border.at[i]);
   int64_t h = height - border.at[1] - border.at[3], w = width - border.at[0] - border.at[2];
   if (tn_onnx_ints(n, "scale", &scale) && scale.count == 2) {
     h = scale.at[0];
     w = scale.at[1];
   }
-  if (h < 0 || w < 0 || border.at[0] < 0 || border.at[1] < 0 || border.at[1] + h > height ||
-      border.at[0] + w > width)
+  bool inside = h >= 0 && h <= height && w >= 0 && w <= width && border.at[0] >= 0 && border.at[1] >= 0;
+  if (!inside || border.at[1] > height - h || border.at[0] > width - w)
     return tn_onnx_error(n, "the border does not fit '%s', which is %lld by %lld", x->name, (long long)height,
                          (long long)width);
   x = tn_onnx_cut(n->b, x, 2, border.at[1], h);
@@ -448,7 +455,7 @@ bool tn_onnx_op_depth_to_space(struct tn_onnx_node *n) {
   int64_t block = tn_onnx_int(n, "blocksize", 0);
   const char *mode = tn_onnx_string(n, "mode", "DCR");
   bool crd = !strcmp(mode, "CRD");
-  if (x->type.rank != 4 || block < 1)
+  if (x->type.rank != 4 || block < 1 || block > 65536)
     return tn_onnx_error(n, "expected an operand of 4 dimensions and a blocksize above 0; found %d and %lld",
                          x->type.rank, (long long)block);
   if (!crd && strcmp(mode, "DCR") != 0)
@@ -471,7 +478,7 @@ bool tn_onnx_op_space_to_depth(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
   val x = tn_onnx_need(n, 0, "input");
   int64_t block = tn_onnx_int(n, "blocksize", 0);
-  if (x->type.rank != 4 || block < 1)
+  if (x->type.rank != 4 || block < 1 || block > 65536)
     return tn_onnx_error(n, "expected an operand of 4 dimensions and a blocksize above 0; found %d and %lld",
                          x->type.rank, (long long)block);
   const int64_t *d = tn_onnx_static_dims(n, x, "input");

@@ -118,7 +118,8 @@ bool tn_onnx_op_max_unpool(struct tn_onnx_node *n) {
   for (int i = 0; i < rank; i++) {
     if (dims[i] < 1 || plain[i] < 1)
       return tn_onnx_error(n, "dimension %d of the output would be %lld", i, (long long)dims[i]);
-    given *= plain[i];
+    if (!tn_mul_i64(given, plain[i], &given))
+      return tn_onnx_error(n, "the output has too many elements");
   }
   /* indices count in the plain output; a larger output_shape holds that at its beginning */
   val in[3] = {tn_expand(b, num(b, x, 0), 1, &given), tn_reshape(b, indices, 1, &count),
@@ -164,6 +165,11 @@ static val average_divisor(struct tn_onnx_node *n, val x, const struct tn_onnx_w
     if (!padded) {
       whole *= (double)w->kernel[i];
       continue;
+    }
+    if (w->out[i] > (1 << 26) / w->kernel[i]) {
+      tn_onnx_unsupported(n, "spatial dimension %d has %lld windows of %lld elements", i, (long long)w->out[i],
+                          (long long)w->kernel[i]);
+      tn_fail_now(module_of(n)->ctx);
     }
     int64_t in = tn_onnx_extent(n, x, 2 + i, "X"), *counts = TN_NEW_ARRAY(n->arena, int64_t, w->out[i] + 1);
     if (window_counts(w, i, in, with_pads, counts)) {

@@ -221,7 +221,9 @@ static void check_axis(struct tn_onnx_node *n, struct axis *a, int d) {
   }
   if (a->in < 0)
     tn_onnx_extent(n, n->in[0], d, "X");
-  if (a->scale > 0 && a->out >= 0 && a->in > 0 && a->out < (int64_t)1 << 31)
+  /* the matrix or the tables of indices and weights are made here, and must be of a sensible size */
+  bool fits = a->scale > 1e-6 && a->scale < 1e6 && a->out >= 0 && a->in > 0 && a->out < 1 << 24;
+  if (fits && (a->scale >= 1 || a->in <= ((int64_t)1 << 28) / (a->out + 1)))
     return;
   tn_onnx_error(n, "dimension %d: %lld elements cannot be resized to %lld by a scale of %g", d,
                 (long long)a->in, (long long)a->out, a->scale);
@@ -231,7 +233,8 @@ static void check_axis(struct tn_onnx_node *n, struct axis *a, int d) {
 /* The scale as given; the output's extent rounded down. */
 static void axis_by_scale(struct axis *a, double scale) {
   a->scale = scale;
-  a->out = (int64_t)floorf((float)scale * (float)a->in);
+  float out = floorf((float)scale * (float)a->in);
+  a->out = out >= 0 && out < 1e9f ? (int64_t)out : -1;
 }
 
 /* Scales of all axes or of those in `order`: operand i or the attribute. */
@@ -266,7 +269,7 @@ static bool read_sizes(struct tn_onnx_node *n, const int *order, int count, stru
   for (int k = 0; k < count && policy != 0; k++) {
     struct axis *a = &axes[order[k]];
     a->scale = common;
-    a->out = (int64_t)floor(common * (double)a->in + 0.5);
+    a->out = common > 0 && common < 1e6 ? (int64_t)floor(common * (double)a->in + 0.5) : -1;
   }
   return true;
 }

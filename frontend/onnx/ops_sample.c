@@ -168,7 +168,7 @@ bool tn_onnx_op_affine_grid(struct tn_onnx_node *n) {
   if (spatial < 2 || spatial > 3 || theta->type.rank != 3)
     return tn_onnx_error(n, "expected theta [n, s, s + 1] and size [n, c, s dims], s 2 or 3");
   for (int i = 0; i < spatial; i++) {
-    if (size.at[2 + i] < 1 || size.at[2 + i] > 1 << 20 || (points *= size.at[2 + i]) > 1 << 28)
+    if (size.at[2 + i] < 1 || size.at[2 + i] > 1 << 20 || (points *= size.at[2 + i]) > 1 << 24)
       return tn_onnx_error(n, "size %lld is out of range", (long long)size.at[2 + i]);
   }
   enum tn_dtype dtype = theta->type.dtype;
@@ -339,6 +339,8 @@ bool tn_onnx_op_deform_conv(struct tn_onnx_node *n) {
       offset->type.dim[3] != win.out[1])
     return tn_onnx_error(n, "group %lld, offset_group %lld, W and offset do not fit X", (long long)group,
                          (long long)parts);
+  if (kernel > (1 << 26) / (out + 1))
+    return tn_onnx_unsupported(n, "%lld windows of %lld elements", (long long)out, (long long)kernel);
   /* [n * parts, kernel * out] coordinates */
   val place[2];
   val all = tn_reshape(b, offset, 4, (tn_dim[]){d[0] * parts, kernel, 2, out});

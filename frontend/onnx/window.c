@@ -42,7 +42,7 @@ void tn_onnx_window(struct tn_onnx_node *n, val x, const int64_t *kernel, struct
     leave(n);
   }
   for (int i = 0; i < w->spatial; i++) {
-    int64_t limit = (int64_t)1 << 31;
+    int64_t limit = TN_ONNX_MAX_STEP; /* the kernel may be an operand's */
     if (w->kernel[i] < 1 || w->stride[i] < 1 || w->dilation[i] < 1 || w->kernel[i] > limit ||
         w->stride[i] > limit || w->dilation[i] > limit || pads[i] > limit || pads[i] < -limit ||
         pads[w->spatial + i] > limit || pads[w->spatial + i] < -limit) {
