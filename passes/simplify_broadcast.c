@@ -15,6 +15,13 @@ static tn_dim dim_at(const struct tn_type *x, int rank, int d) {
 /* Whether the result keeps its shape when operand `index` has the type `with`. */
 static bool shape_kept(const struct tn_node *node, int index, const struct tn_type *with) {
   const struct tn_type *out = &node->out[0]->type;
+  int rank = 0;
+  for (int i = 0; i < node->in_count; i++) {
+    const struct tn_type *type = i == index ? with : &node->in[i]->type;
+    rank = type->rank > rank ? type->rank : rank;
+  }
+  if (rank != out->rank) /* dims of one element count too */
+    return false;
   for (int d = 0; d < out->rank; d++) {
     bool reached = false;
     for (int i = 0; i < node->in_count; i++)

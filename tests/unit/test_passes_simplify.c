@@ -241,6 +241,14 @@ static void broadcasting(void **state) {
              "  %y.1 = constant {value = f32[1,3] [1, 2, 3]} : f32[1,3]\n"
              "  %y = add(%x, %y.1) : f32[2,3]\n"
              "  return %y\n}\n");
+  keeps(state, "graph(%x: f32[], %z: f32[]) {\n" /* the result's rank comes from the view */
+               "  %a = reshape(%x) {shape = [1, 1]} : f32[1,1]\n"
+               "  %y = add(%a, %z) : f32[1,1]\n"
+               "  return %y\n}\n");
+  keeps(state, "graph(%x: f32[]) {\n" /* and here from the constant */
+               "  %c = constant {value = f32[1,1] [2]} : f32[1,1]\n"
+               "  %y = add(%x, %c) : f32[1,1]\n"
+               "  return %y\n}\n");
   keeps(state, "graph(%x: f32[1,3]) {\n" /* the result's shape comes from the constant */
                "  %c = constant {value = f32[2,3] [1, 2, 3, 1, 2, 3]} : f32[2,3]\n"
                "  %y = add(%x, %c) : f32[2,3]\n"
