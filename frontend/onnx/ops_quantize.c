@@ -17,8 +17,10 @@ static bool narrow_range(int64_t data_type, int64_t *low, int64_t *high) {
 }
 
 val tn_onnx_quantize(struct tn_onnx_node *n, val x, val scale, val zero, struct tn_onnx_quant how) {
-  scale = tn_onnx_scalar(n->b, scale);
-  zero = zero ? tn_onnx_scalar(n->b, zero) : NULL;
+  if (how.block == 0) {
+    scale = tn_onnx_scalar(n->b, scale);
+    zero = zero ? tn_onnx_scalar(n->b, zero) : NULL;
+  }
   val in[3] = {x, scale, zero};
   struct tn_node *node = tn_node_make(n->b, TN_QUANTIZE, zero ? 3 : 2, in, 1);
   int64_t low, high;
@@ -37,8 +39,10 @@ val tn_onnx_quantize(struct tn_onnx_node *n, val x, val scale, val zero, struct 
 }
 
 val tn_onnx_dequantize(struct tn_onnx_node *n, val x, val scale, val zero, int axis, int64_t block) {
-  scale = tn_onnx_scalar(n->b, scale);
-  zero = zero ? tn_onnx_scalar(n->b, zero) : NULL;
+  if (block == 0) {
+    scale = tn_onnx_scalar(n->b, scale);
+    zero = zero ? tn_onnx_scalar(n->b, zero) : NULL;
+  }
   val in[3] = {x, scale, zero};
   struct tn_node *node = tn_node_make(n->b, TN_DEQUANTIZE, zero ? 3 : 2, in, 1);
   tn_set_int(node, TN_DEQUANTIZE_axis, axis);
@@ -51,8 +55,9 @@ val tn_onnx_dequantize(struct tn_onnx_node *n, val x, val scale, val zero, int a
 /* A scale of one element is for the whole tensor, whatever axis says. */
 static int scale_axis(struct tn_onnx_node *n, val x, val scale) {
   int64_t axis = tn_onnx_int(n, "axis", 1);
-  val plain = tn_onnx_scalar(n->b, scale);
-  return plain->type.rank == 0 ? 0 : tn_onnx_check_axis(n, "axis", axis, x->type.rank);
+  int64_t count;
+  bool whole = tn_type_count(&scale->type, &count) && count == 1 && tn_onnx_int(n, "block_size", 0) == 0;
+  return whole ? 0 : tn_onnx_check_axis(n, "axis", axis, x->type.rank);
 }
 
 bool tn_onnx_op_quantize_linear(struct tn_onnx_node *n) {

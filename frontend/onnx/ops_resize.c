@@ -127,12 +127,13 @@ static val nearest_axis(struct tn_onnx_node *n, val x, int d, const struct resiz
   return tn_gather(n->b, x, tn_const_i64s(n->b, at, (size_t)a->out), d);
 }
 
-/* Few taps: a gather for each, times its weights. */
+/* At most 4 taps: a gather for each, times its weights. */
 static val gathered_axis(struct tn_onnx_node *n, val x, int d, const struct resize *r, const struct axis *a,
                          int64_t taps) {
   struct tn_build *b = n->b;
   int64_t *at = TN_NEW_ARRAY(n->arena, int64_t, a->out *taps + 1), first; /* [taps, out] */
   double *weight = TN_NEW_ARRAY(n->arena, double, taps);
+  bool idle[4] = {true, true, true, true}; /* no weight but 0 anywhere */
   char *weights = tn_alloc(n->arena, (size_t)(a->out * taps) * sizeof(double) + 1); /* [taps, out] */
   size_t row = (size_t)a->out * tn_dtype_size(x->type.dtype);
   for (int64_t i = 0; i < a->out; i++) {
@@ -140,16 +141,19 @@ static val gathered_axis(struct tn_onnx_node *n, val x, int d, const struct resi
     for (int64_t t = 0; t < taps; t++) {
       at[t * a->out + i] = clamp(first + t, 0, a->in - 1);
       tn_store_float(x->type.dtype, weights, t * a->out + i, weight[t]);
+      idle[t] = idle[t] && weight[t] == 0;
     }
   }
   val sum = NULL;
   for (int64_t t = 0; t < taps; t++) {
+    if (idle[t])
+      continue;
     val w = tn_constant_bytes(b, tn_type_make(x->type.dtype, 1, &a->out), weights + (size_t)t * row);
     val part = tn_gather(b, x, tn_const_i64s(b, at + t * a->out, (size_t)a->out), d);
     part = mul(b, part, tn_onnx_along(b, w, d, x->type.rank));
     sum = sum ? add(b, sum, part) : part;
   }
-  return sum;
+  return sum ? sum : tn_gather(b, x, tn_const_i64s(b, at, 0), d); /* nothing is asked for */
 }
 
 /* Many taps: x moved to [..., in] times a matrix [in, out]. */
