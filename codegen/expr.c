@@ -567,11 +567,12 @@ struct tn_expr *tn_ex_op(struct tn_nest *n, enum tn_op op, enum tn_dtype dtype, 
 
 struct tn_expr *tn_ex_unary(struct tn_nest *n, enum tn_op op, struct tn_expr *a) {
   bool predicate = op == TN_ISNAN || op == TN_ISINF;
-  return tn_ex_op(n, op, predicate ? TN_BOOL : a->dtype, 1, &a, op == TN_ISINF ? 3 : 0);
+  struct tn_expr *arg[3] = {a};
+  return tn_ex_op(n, op, predicate ? TN_BOOL : a->dtype, 1, arg, op == TN_ISINF ? 3 : 0);
 }
 
 struct tn_expr *tn_ex_binary(struct tn_nest *n, enum tn_op op, struct tn_expr *a, struct tn_expr *b) {
-  struct tn_expr *arg[2] = {a, b};
+  struct tn_expr *arg[3] = {a, b};
   return tn_ex_op(n, op, is_compare(op) ? TN_BOOL : a->dtype, 2, arg, 0);
 }
 
@@ -581,7 +582,8 @@ struct tn_expr *tn_ex_select(struct tn_nest *n, struct tn_expr *cond, struct tn_
 }
 
 struct tn_expr *tn_ex_cast(struct tn_nest *n, struct tn_expr *a, enum tn_dtype to) {
-  return tn_ex_op(n, TN_CAST, to, 1, &a, 0);
+  struct tn_expr *arg[3] = {a};
+  return tn_ex_op(n, TN_CAST, to, 1, arg, 0);
 }
 
 struct tn_expr *tn_ex_and(struct tn_nest *n, struct tn_expr *a, struct tn_expr *b) {

@@ -1,0 +1,202 @@
+/* tenon bench: the compiled model's time on this machine, against the machine's own limits measured in the same
+ * run. */
+#include "driver/driver.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_KERNELS 16384
+
+/* The profile hook has no argument for a context: bench is the one user, on one thread. */
+static double kernel_seconds[MAX_KERNELS], last_hook;
+static void on_kernel(int kernel) {
+  double now = tn_now();
+  if (kernel < MAX_KERNELS)
+    kernel_seconds[kernel] += now - last_hook;
+  last_hook = tn_now();
+}
+
+/* A product that fits the first-level cache, through the compiler's own contraction: what one core can do. */
+static double peak_flops(tn_ctx *ctx, const struct tn_options *o) {
+  struct tn_module *m = tn_module_create(ctx, "peak", "peak");
+  int64_t n = 192;
+  struct tn_type type = tn_type_make(TN_F32, 2, (tn_dim[]){n, n});
+  struct tn_value *x = tn_graph_input(m->main, "x", type);
+  float *weights = tn_alloc(m->arena, (size_t)(n * n) * sizeof *weights);
+  for (int64_t i = 0; i < n * n; i++)
+    weights[i] = (float)(i % 7) * 0.125f;
+  struct tn_build b = tn_build_at_end(m->main);
+  tn_graph_output(m->main, tn_matmul(&b, x, tn_constant_bytes(&b, type, weights)));
+  struct tn_pass_options p = {.level = 3};
+  struct tn_target_options t = {.cpu = o->cpu, .features = o->features, .opt = 3, .threads = 1};
+  struct tn_codegen *cg = tn_run_passes(m, &p) ? tn_codegen(m, &t, (struct tn_hash){0}) : NULL;
+  tn_run_function *run = cg ? tn_codegen_load(cg, NULL) : NULL;
+  if (!run)
+    return 0;
+  const void *in[] = {weights};
+  void *out[] = {tn_alloc(m->arena, (size_t)(n * n) * sizeof(float))};
+  void *arena = tn_alloc(m->arena, (size_t)tn_codegen_facts(cg)->arena_bytes + 64);
+  double best = 1e9;
+  for (int i = 0; i < 60; i++) {
+    double start = tn_now();
+    run(in, out, arena);
+    double took = tn_now() - start;
+    best = took < best ? took : best;
+  }
+  return 2.0 * (double)(n * n * n) / best;
+}
+
+static double peak_bytes(tn_ctx *ctx) {
+  size_t size = (size_t)64 << 20;
+  char *a = tn_alloc_raw(tn_ctx_arena(ctx), size, 64), *b = tn_alloc_raw(tn_ctx_arena(ctx), size, 64);
+  memset(a, 1, size);
+  memset(b, 2, size);
+  double best = 1e9;
+  for (int i = 0; i < 5; i++) {
+    double start = tn_now();
+    memcpy(a, b, size);
+    double took = tn_now() - start;
+    best = took < best ? took : best;
+  }
+  return 2.0 * (double)size / best;
+}
+
+static bool make_inputs(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built, struct tn_tensor *in) {
+  struct tn_graph *g = built->module->main;
+  uint64_t seed = 0x9E3779B97F4A7C15u;
+  for (size_t i = 0; i < g->inputs.count; i++) {
+    const struct tn_value *v = g->inputs.at[i];
+    const char *file = NULL;
+    for (size_t k = 0; k < o->inputs.count; k++)
+      if (!strcmp(o->inputs.at[k].name, v->name))
+        file = o->inputs.at[k].value;
+    if (file || o->inputs_dir) {
+      if (file ? !tn_npy_read(ctx, file, &in[i]) : !tn_vector_read(ctx, o->inputs_dir, "input", (int)i, &in[i]))
+        return false;
+      continue;
+    }
+    int64_t count, bytes;
+    tn_type_count(&v->type, &count);
+    tn_type_bytes(&v->type, &bytes);
+    void *data = tn_alloc(tn_ctx_arena(ctx), (size_t)bytes + 64);
+    for (int64_t k = 0; k < count; k++) {
+      seed = seed * 6364136223846793005u + 1442695040888963407u;
+      double unit = (double)(seed >> 11) / 9007199254740992.0;
+      if (tn_dtype_is_float(v->type.dtype))
+        tn_store_float(v->type.dtype, data, k, unit * 2 - 1);
+      else
+        tn_store_int(v->type.dtype, data, k, (int64_t)(unit * 2));
+    }
+    in[i] = (struct tn_tensor){.type = v->type, .data = data, .bytes = (size_t)bytes};
+  }
+  return true;
+}
+
+static int ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+struct timing {
+  double median, min, p95;
+  int runs;
+};
+
+static struct timing time_runs(tn_ctx *ctx, const struct tn_options *o, tn_run_function *run, const void **in,
+                               void **out, void *memory) {
+  for (int i = 0; i < 2; i++)
+    run(in, out, memory);
+  double start = tn_now();
+  run(in, out, memory);
+  double once = tn_now() - start;
+  int runs = o->runs ? o->runs : once > 0.2 ? 5 : once * 20000 < 1 ? 20000 : (int)(1 / once);
+  double *took = TN_NEW_ARRAY(tn_ctx_arena(ctx), double, runs);
+  for (int i = 0; i < runs; i++) {
+    start = tn_now();
+    run(in, out, memory);
+    took[i] = tn_now() - start;
+  }
+  qsort(took, (size_t)runs, sizeof *took, ascending);
+  return (struct timing){took[runs / 2], took[0], took[runs * 95 / 100 < runs ? runs * 95 / 100 : runs - 1],
+                         runs};
+}
+
+static void print_results(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built, struct timing t,
+                          double flops, double bytes, int profiled) {
+  const struct tn_build_facts *f = tn_codegen_facts(built->cg);
+  if (o->json) {
+    struct tn_str s;
+    tn_str_init(&s, tn_ctx_arena(ctx));
+    tn_str_add(&s,
+               "{\"threads\": 1, \"runs\": %d, \"median_us\": %.3f, \"min_us\": %.3f, \"p95_us\": %.3f, "
+               "\"flops\": %" PRId64 ", \"peak_flops_per_s\": %.4g, \"peak_bytes_per_s\": %.4g, \"kernels\": [",
+               t.runs, t.median * 1e6, t.min * 1e6, t.p95 * 1e6, f->flops, flops, bytes);
+    for (int i = 0; i < f->kernel_count; i++) {
+      tn_str_add(&s, "%s{\"name\": ", i ? ", " : "");
+      tn_json_string(&s, f->kernels[i].node);
+      tn_str_add(&s, ", \"us\": %.3f, \"flops\": %" PRId64 "}", kernel_seconds[i] / profiled * 1e6,
+                 f->kernels[i].flops * f->kernels[i].calls);
+    }
+    tn_str_add(&s, "]}");
+    puts(s.at);
+    return;
+  }
+  printf("%s: median %.1f us, min %.1f us, p95 %.1f us over %d runs, 1 thread\n", built->module->name,
+         t.median * 1e6, t.min * 1e6, t.p95 * 1e6, t.runs);
+  printf("%.2f GFLOP/s; this core: %.1f GFLOP/s in products, %.1f GB/s in copies\n",
+         (double)f->flops / t.median * 1e-9, flops * 1e-9, bytes * 1e-9);
+  printf("%10s %9s %8s %6s  %s\n", "us", "GFLOP/s", "GB/s", "limit", "kernel");
+  for (int i = 0; i < f->kernel_count; i++) {
+    double s = kernel_seconds[i] / profiled, calls = (double)f->kernels[i].calls;
+    double fl = (double)f->kernels[i].flops * calls / s, by = (double)f->kernels[i].bytes * calls / s;
+    double share = fl / flops > by / bytes ? fl / flops : by / bytes;
+    printf("%10.2f %9.2f %8.2f %5.0f%%  %s\n", s * 1e6, fl * 1e-9, by * 1e-9, share * 100, f->kernels[i].node);
+  }
+  printf("limit: share of this core's products or copies, whichever is more; small operands stay in caches and "
+         "may pass 100%%\n");
+}
+
+bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o) {
+  struct tn_built built, profiled;
+  if (!tn_build_model(ctx, o, NULL, false, &built) || !tn_build_model(ctx, o, NULL, true, &profiled))
+    return false;
+  tn_run_function *run = tn_codegen_load(built.cg, NULL), *watched = tn_codegen_load(profiled.cg, on_kernel);
+  if (!run || !watched)
+    return false;
+  tn_arena *arena = tn_ctx_arena(ctx);
+  struct tn_graph *g = built.module->main;
+  struct tn_tensor *inputs = TN_NEW_ARRAY(arena, struct tn_tensor, g->inputs.count + 1);
+  if (!make_inputs(ctx, o, &built, inputs))
+    return false;
+  const void **in = TN_NEW_ARRAY(arena, const void *, g->inputs.count + 1);
+  void **out = TN_NEW_ARRAY(arena, void *, g->outputs.count + 1);
+  for (size_t i = 0; i < g->inputs.count; i++) {
+    int64_t bytes;
+    tn_type_bytes(&g->inputs.at[i]->type, &bytes);
+    if ((int64_t)inputs[i].bytes != bytes) {
+      tn_report(ctx, TN_ERROR, (struct tn_where){.file = o->model, .node = g->inputs.at[i]->name},
+                "the given value has %zu bytes, the input takes %" PRId64, inputs[i].bytes, bytes);
+      return false;
+    }
+    in[i] = inputs[i].data;
+  }
+  for (size_t i = 0; i < g->outputs.count; i++) {
+    int64_t bytes;
+    tn_type_bytes(&g->outputs.at[i]->type, &bytes);
+    out[i] = tn_alloc_raw(arena, (size_t)bytes + 64, 64);
+  }
+  void *memory = tn_alloc_raw(arena, (size_t)tn_codegen_facts(built.cg)->arena_bytes + 64, 64);
+  double flops = peak_flops(ctx, o), bytes = peak_bytes(ctx);
+  tn_progress.pass = "the compiled model's run";
+  struct timing t = time_runs(ctx, o, run, in, out, memory);
+  int passes = t.median > 0.05 ? 5 : 50;
+  watched(in, out, memory);
+  memset(kernel_seconds, 0, sizeof kernel_seconds);
+  for (int i = 0; i < passes; i++) {
+    last_hook = tn_now();
+    watched(in, out, memory);
+  }
+  print_results(ctx, o, &built, t, flops, bytes, passes);
+  return true;
+}

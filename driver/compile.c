@@ -1,0 +1,226 @@
+/* tenon compile: writes what --emit or the output's suffix asks for; all of it or nothing. */
+#include "driver/driver.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { OBJ, HEADER, STATIC_LIB, SHARED_LIB, ASM, LLVM, IR, NEST, REPORT, KINDS };
+static const struct {
+  const char *name, *suffix;
+} kinds[KINDS] = {{"obj", ".o"},   {"header", ".h"}, {"static-lib", ".a"}, {"shared-lib", ".so"}, {"asm", ".s"},
+                  {"llvm", ".ll"}, {"ir", ".tir"},   {"nest", ".nest"},    {"report", ".html"}};
+
+struct writing {
+  tn_ctx *ctx;
+  const struct tn_options *o;
+  struct tn_built *built;
+  const char *base; /* output path without suffix */
+  TN_VEC(const char *) done;
+};
+
+static const char *suffix_of(const char *path) {
+  const char *dot = strrchr(path, '.'), *slash = strrchr(path, '/');
+  return dot && (!slash || dot > slash + 1) ? dot : "";
+}
+
+static bool choose(struct writing *w, bool *want) {
+  tn_ctx *ctx = w->ctx;
+  const char *suffix = w->o->output ? suffix_of(w->o->output) : ".o";
+  if (!w->o->emit) {
+    for (int k = 0; k < KINDS; k++)
+      if (!strcmp(kinds[k].suffix, suffix)) {
+        want[k] = true;
+        want[HEADER] |= k == OBJ || k == STATIC_LIB || k == SHARED_LIB;
+        return true;
+      }
+    tn_report(ctx, TN_ERROR, (struct tn_where){.file = w->o->output},
+              "its suffix does not say what to write; use .o .a .so .s .ll .tir .nest .html, or --emit");
+    return false;
+  }
+  char *list = tn_strdup(tn_ctx_arena(ctx), w->o->emit), *save = NULL;
+  for (char *t = strtok_r(list, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
+    int k = 0;
+    while (k < KINDS && strcmp(kinds[k].name, t))
+      k++;
+    if (k == KINDS) {
+      tn_report(ctx, TN_ERROR, (struct tn_where){0},
+                "--emit=%s: expected some of obj,header,static-lib,shared-lib,asm,llvm,ir,nest,report", t);
+      return false;
+    }
+    want[k] = true;
+  }
+  return true;
+}
+
+static bool put_file(struct writing *w, const char *path, const void *bytes, size_t size) {
+  if (!tn_file_write(w->ctx, path, bytes, size))
+    return false;
+  TN_PUSH(tn_ctx_arena(w->ctx), &w->done, path);
+  return true;
+}
+
+/* Runs a program that is found on PATH; its own messages go to stderr. */
+static int run_program(const char *const *argv) {
+  pid_t child = fork();
+  if (child == 0) {
+    execvp(argv[0], (char *const *)(uintptr_t)argv);
+    _exit(127);
+  }
+  int status = -1;
+  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+    ;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Makes a library of the object: through a temporary beside it, so that it appears whole. */
+static bool put_library(struct writing *w, const char *path, struct tn_bytes object, bool shared) {
+  tn_ctx *ctx = w->ctx;
+  tn_arena *arena = tn_ctx_arena(ctx);
+  const char *triple = tn_codegen_triple(w->built->cg);
+  /* The member keeps a name that does not depend on the process: equal input, equal bytes. */
+  const char *folder = tn_printf(arena, "%s.tmp%ld", path, (long)getpid());
+  const char *part = tn_printf(arena, "%s/%s.o", folder, tn_model_prefix(ctx, w->o));
+  const char *made = tn_printf(arena, "%s/library", folder);
+  const char *const make_folder[] = {"mkdir", "-p", folder, NULL}, *const remove_folder[] = {"rm", "-rf",
+                                                                                             folder, NULL};
+  bool ok = run_program(make_folder) == 0 && tn_file_write(ctx, part, object.at, object.size);
+  const char *archive[][6] = {
+      {"llvm-ar-22", "rcsD", made, part}, {"llvm-ar", "rcsD", made, part}, {"ar", "rcsD", made, part}};
+  const char *link[][8] = {{"ld.lld-22", "-shared", "-o", made, part},
+                           {"ld.lld", "-shared", "-o", made, part},
+                           {"cc", "-shared", "-nostdlib", "-o", made, part}};
+  int status = 127;
+  for (size_t i = 0; ok && i < 3 && status == 127; i++)
+    status = run_program(shared ? link[i] : archive[i]);
+  struct tn_bytes bytes = {0};
+  if (ok && status == 127)
+    tn_report(ctx, TN_ERROR, (struct tn_where){.file = path}, "no %s was found on PATH for %s; install %s",
+              shared ? "linker (ld.lld, cc)" : "archiver (llvm-ar, ar)", triple,
+              shared ? "lld" : "llvm or binutils");
+  else if (ok && status != 0)
+    tn_report(ctx, TN_ERROR, (struct tn_where){.file = path}, "the %s failed with status %d",
+              shared ? "linker" : "archiver", status);
+  ok = ok && status == 0 && tn_file_map(ctx, made, &bytes) && put_file(w, path, bytes.at, bytes.size);
+  run_program(remove_folder);
+  return ok;
+}
+
+static bool write_kind(struct writing *w, int kind, const char *path) {
+  tn_ctx *ctx = w->ctx;
+  struct tn_bytes bytes = {0};
+  const char *text = NULL;
+  switch (kind) {
+  case OBJ:
+  case STATIC_LIB:
+  case SHARED_LIB:
+    if (!tn_codegen_emit(w->built->cg, TN_EMIT_OBJECT, &bytes))
+      return false;
+    return kind == OBJ ? put_file(w, path, bytes.at, bytes.size)
+                       : put_library(w, path, bytes, kind == SHARED_LIB);
+  case ASM:
+  case LLVM:
+  case NEST:
+    if (!tn_codegen_emit(w->built->cg,
+                         kind == ASM    ? TN_EMIT_ASM
+                         : kind == LLVM ? TN_EMIT_LLVM
+                                        : TN_EMIT_NEST,
+                         &bytes))
+      return false;
+    return put_file(w, path, bytes.at, bytes.size);
+  case HEADER:
+    text = tn_codegen_header(w->built->cg, tn_ctx_arena(ctx));
+    break;
+  case IR:
+    text = tn_print(tn_ctx_arena(ctx), w->built->module);
+    break;
+  case REPORT:
+    text = tn_report_html(ctx, w->built);
+    break;
+  }
+  return text && put_file(w, path, text, strlen(text));
+}
+
+static void print_sizes(tn_ctx *ctx, struct writing *w) {
+  const struct tn_build_facts *f = tn_codegen_facts(w->built->cg);
+  tn_arena *a = tn_ctx_arena(ctx);
+  if (w->o->json) {
+    printf("{\"code_bytes\": %" PRId64 ", \"weight_bytes\": %" PRId64 ", \"arena_bytes\": %" PRId64
+           ", \"io_bytes\": %" PRId64 ", \"stack_bytes\": %" PRId64 ", \"macs\": %" PRId64
+           ", \"arena_low_bound\": %" PRId64 ", \"kernels\": %d}\n",
+           f->code_bytes, f->weight_bytes, f->arena_bytes, f->io_bytes, f->stack_bytes, f->macs,
+           f->arena_low_bound, f->kernel_count);
+    return;
+  }
+  printf("%s for %s\n", w->built->module->name, tn_codegen_triple(w->built->cg));
+  printf("  flash  %10s   code %s, weights %s\n", tn_human_bytes(a, f->code_bytes + f->weight_bytes),
+         tn_human_bytes(a, f->code_bytes), tn_human_bytes(a, f->weight_bytes));
+  printf("  RAM    %10s   arena %s (no plan can be under %s), stack %s\n",
+         tn_human_bytes(a, f->arena_bytes + f->stack_bytes), tn_human_bytes(a, f->arena_bytes),
+         tn_human_bytes(a, f->arena_low_bound), tn_human_bytes(a, f->stack_bytes));
+  printf("  inputs and outputs %s, %" PRId64 " multiply-accumulates, %d kernels (%d distinct)\n",
+         tn_human_bytes(a, f->io_bytes), f->macs, f->kernel_count, f->kernel_distinct);
+}
+
+static const char *make_escape(tn_arena *arena, const char *path) {
+  struct tn_str s;
+  tn_str_init(&s, arena);
+  for (const char *c = path; *c; c++)
+    tn_str_add(&s, *c == ' ' || *c == '#' ? "\\%c" : *c == '$' ? "$%c" : "%c", *c);
+  return s.count ? s.at : "";
+}
+
+bool tn_command_compile(tn_ctx *ctx, const struct tn_options *o) {
+  tn_arena *arena = tn_ctx_arena(ctx);
+  struct writing w = {.ctx = ctx, .o = o};
+  const char *first = o->output ? o->output : tn_printf(arena, "%s.o", tn_model_prefix(ctx, o));
+  w.base = tn_strndup(arena, first, strlen(first) - strlen(suffix_of(first)));
+  bool want[KINDS] = {false};
+  if (!choose(&w, want))
+    return false;
+  struct tn_built built;
+  w.built = &built;
+  bool only_ir = want[IR];
+  for (int k = 0; k < KINDS; k++)
+    only_ir &= k == IR || !want[k];
+  if (!only_ir && o->stop_after) {
+    tn_report(ctx, TN_ERROR, (struct tn_where){0}, "--stop-after leaves only the IR to write: add --emit=ir");
+    return false;
+  }
+  bool ok = only_ir ? tn_load(ctx, o, NULL, &built) : tn_build_model(ctx, o, NULL, false, &built);
+  for (int k = 0; k < KINDS && ok; k++) {
+    if (!want[k])
+      continue;
+    /* FILE itself for the kind that its suffix names, or for the only kind there is. */
+    int others = 0;
+    for (int i = 0; i < KINDS; i++)
+      others += i != k && want[i];
+    bool itself = o->output && (!strcmp(suffix_of(first), kinds[k].suffix) || !others);
+    if (itself && !strcmp(first, "-") && k != OBJ) {
+      struct tn_bytes text = {0};
+      const char *ir = k == IR ? tn_print(arena, built.module) : NULL;
+      if (ir)
+        text = (struct tn_bytes){(const uint8_t *)ir, strlen(ir)};
+      else
+        ok = tn_codegen_emit(built.cg, k == ASM ? TN_EMIT_ASM : k == LLVM ? TN_EMIT_LLVM : TN_EMIT_NEST, &text);
+      fwrite(text.at, 1, text.size, stdout);
+      continue;
+    }
+    ok = write_kind(&w, k, itself ? first : tn_printf(arena, "%s%s", w.base, kinds[k].suffix));
+  }
+  if (ok && o->depfile) {
+    const char *text = tn_printf(arena, "%s: %s\n", make_escape(arena, first), make_escape(arena, o->model));
+    ok = put_file(&w, tn_printf(arena, "%s.d", w.base), text, strlen(text));
+  }
+  if (!ok) {
+    for (size_t i = 0; i < w.done.count; i++)
+      unlink(w.done.at[i]);
+    return false;
+  }
+  if (!only_ir && strcmp(first, "-") != 0)
+    print_sizes(ctx, &w);
+  return true;
+}

@@ -1,0 +1,104 @@
+/* The tenon command: options, the pipeline that all commands share, files of tensors, reports.  The only code
+ * that prints or exits. */
+#ifndef TENON_DRIVER_DRIVER_H
+#define TENON_DRIVER_DRIVER_H
+
+#include "codegen/codegen.h"
+#include "frontend/onnx/onnx.h"
+#include "passes/passes.h"
+
+enum { TN_EXIT_OK = 0, TN_EXIT_INPUT = 1, TN_EXIT_USAGE = 2, TN_EXIT_BUG = 70 };
+
+/* ---- options (options.c) ------------------------------------------------------------------------------- */
+
+enum tn_command { TN_COMPILE = 1, TN_RUN = 2, TN_VERIFY = 4, TN_BENCH = 8, TN_INSPECT = 16 };
+
+struct tn_pair {
+  const char *name, *value;
+};
+
+struct tn_options {
+  enum tn_command command;
+  const char *model;
+  TN_VEC(const char *) folders; /* verify */
+  const char *output, *emit, *target, *cpu, *features, *name, *weights_section, *runner, *output_dir,
+      *inputs_dir;
+  TN_VEC(struct tn_pair) dims, shapes, binds, inputs;
+  TN_VEC(const char *) print_after, disable;
+  const char *stop_after;
+  int opt;
+  bool small, depfile, json, time_passes, verify_each, per_node, help;
+  int threads, runs;
+  double rtol, atol; /* < 0: by dtype */
+};
+/* Fills o from the arguments.  Returns an exit status, or -1 to go on. */
+int tn_options_parse(tn_ctx *ctx, int argc, char **argv, struct tn_options *o);
+void tn_print_help(enum tn_command command); /* 0: the overview */
+
+/* ---- tensors in files ---------------------------------------------------------------------------------- */
+
+bool tn_npy_read(tn_ctx *ctx, const char *path, struct tn_tensor *out);
+bool tn_npy_write(tn_ctx *ctx, const char *path, const struct tn_tensor *tensor);
+/* PREFIX.npy or PREFIX.pb; false without a diagnostic when neither exists. */
+bool tn_vector_exists(tn_ctx *ctx, const char *folder, const char *kind, int number);
+bool tn_vector_read(tn_ctx *ctx, const char *folder, const char *kind, int number, struct tn_tensor *out);
+/* The folders that hold vectors at or right below `path`: it itself, io/, test_data_set_*. */
+size_t tn_vector_folders(tn_ctx *ctx, const char *path, const char ***out);
+
+struct tn_tolerance {
+  double rtol, atol; /* < 0: chosen by dtype */
+};
+/* NULL when equal within the tolerance, else what differs, in words. */
+char *tn_compare(tn_arena *arena, const char *name, const struct tn_tensor *got,
+                 const struct tn_tensor *expected, struct tn_tolerance tolerance);
+
+/* ---- the pipeline (pipeline.c) ------------------------------------------------------------------------- */
+
+struct tn_binding {
+  const char *input;
+  struct tn_tensor tensor;
+};
+struct tn_given { /* what run and verify know beyond the options: the inputs of this run, in graph order */
+  const struct tn_tensor *inputs;
+  size_t count;
+};
+struct tn_built {
+  struct tn_module *module;
+  struct tn_codegen *cg;
+  TN_VEC(int) live;           /* numbers (in the model) of the inputs that are still inputs */
+  TN_VEC(const char *) bound; /* names of inputs made constants because their values decide shapes */
+};
+/* Load, import, passes; with `stop_after` the module is as that pass left it. */
+bool tn_load(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given, struct tn_built *out);
+/* tn_load and code generation. */
+bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given, bool profile,
+                    struct tn_built *out);
+const char *tn_model_prefix(tn_ctx *ctx, const struct tn_options *o);
+
+/* Runs a loaded model once on `inputs` (all of the model's, in order); outputs are allocated in arena. */
+bool tn_execute(tn_ctx *ctx, struct tn_built *built, const struct tn_tensor *inputs, tn_run_function *run,
+                struct tn_tensor **outputs, size_t *output_count);
+/* What --per-node finds: a sentence. */
+const char *tn_first_difference(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built,
+                                const struct tn_tensor *inputs);
+void tn_print_diags(tn_ctx *ctx, size_t from);
+
+/* ---- the commands: exit statuses ------------------------------------------------------------------------ */
+
+bool tn_command_compile(tn_ctx *ctx, const struct tn_options *o);
+bool tn_command_run(tn_ctx *ctx, const struct tn_options *o);
+bool tn_command_verify(tn_ctx *ctx, const struct tn_options *o);
+bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o);
+bool tn_command_inspect(tn_ctx *ctx, const struct tn_options *o);
+
+/* Runs an object on a vector folder through --runner: see cross.c. */
+bool tn_run_foreign(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built,
+                    const struct tn_tensor *inputs, struct tn_tensor **outputs, size_t *output_count);
+/* A self-contained HTML page about the build. */
+char *tn_report_html(tn_ctx *ctx, struct tn_built *built);
+void tn_json_string(struct tn_str *s, const char *text); /* quoted and escaped */
+extern struct tn_pass_progress tn_progress; /* where the process is, for the crash handler of main.c */
+double tn_now(void);                        /* seconds, monotonic */
+const char *tn_human_bytes(tn_arena *arena, int64_t bytes);
+
+#endif
