@@ -21,7 +21,7 @@ bool tn_onnx_op_binary(struct tn_onnx_node *n) {
   return true;
 }
 
-/* Sum, Max, Min, Mean of any number of operands; arg: the op that joins two, TN_NONE-like 0 never used. */
+/* Sum, Max, Min, Mean of any number of operands; arg: the op that joins two. */
 bool tn_onnx_op_variadic(struct tn_onnx_node *n) {
   val all = tn_onnx_need(n, 0, "data_0");
   for (int i = 1; i < n->in_count; i++)
