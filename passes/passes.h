@@ -132,6 +132,8 @@ struct tn_value *tn_simplify_broadcast(struct tn_pass *pass, struct tn_build *b,
 struct tn_value *tn_simplify_move(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);
 struct tn_value *tn_simplify_index(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);
 struct tn_value *tn_simplify_reduce(struct tn_pass *pass, struct tn_build *b, struct tn_node *node);
+/* A loop has any number of results, and replaces them itself. */
+void tn_simplify_loop(struct tn_pass *pass, struct tn_node *loop);
 
 /* ---- the memory plan: contract with code generation ------------------------------------------------------
  *

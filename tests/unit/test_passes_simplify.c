@@ -382,22 +382,67 @@ static void reductions(void **state) {
 
 static void inside_a_loop(void **state) {
   simplifies(state,
-             "graph(%n: i64[], %x: f32[4]) {\n"
-             "  %t = constant {value = bool[] [true]} : bool[]\n"
+             "graph(%n: i64[], %t: bool[], %x: f32[4]) {\n"
              "  %o = constant {value = f32[] [1]} : f32[]\n"
              "  %y = loop(%n, %t, %x) graph(%i: i64[], %c: bool[], %h: f32[4]) {\n"
              "    %a = mul(%h, %o) : f32[4]\n"
              "    %b = exp(%a) : f32[4]\n"
-             "    return %c, %b\n"
+             "    %d = lt(%i, %n) : bool[]\n"
+             "    return %d, %b\n"
              "  } : f32[4]\n"
              "  return %y\n}\n",
-             "graph(%n: i64[], %x: f32[4]) {\n"
-             "  %t = constant {value = bool[] [true]} : bool[]\n"
+             "graph(%n: i64[], %t: bool[], %x: f32[4]) {\n"
              "  %y = loop(%n, %t, %x) graph(%i: i64[], %c: bool[], %h: f32[4]) {\n"
              "    %b = exp(%h) : f32[4]\n"
-             "    return %c, %b\n"
+             "    %d = lt(%i, %n) : bool[]\n"
+             "    return %d, %b\n"
              "  } : f32[4]\n"
              "  return %y\n}\n");
+}
+
+static void what_a_loop_does_not_change_leaves_it(void **state) {
+  simplifies(state,
+             "graph(%n: i64[], %t: bool[], %x: f32[4], %w: f32[4]) {\n"
+             "  %y = loop(%n, %t, %x) graph(%i: i64[], %c: bool[], %h: f32[4]) {\n"
+             "    %a = exp(%w) : f32[4]\n"
+             "    %b = neg(%a) : f32[4]\n"
+             "    %d = mul(%h, %b) : f32[4]\n"
+             "    return %c, %d\n"
+             "  } : f32[4]\n"
+             "  return %y\n}\n",
+             "graph(%n: i64[], %t: bool[], %x: f32[4], %w: f32[4]) {\n"
+             "  %a = exp(%w) : f32[4]\n"
+             "  %b = neg(%a) : f32[4]\n"
+             "  %c = constant {value = bool[] [true]} : bool[]\n"
+             "  %y = loop(%n, %t, %x) graph(%i: i64[], %c.1: bool[], %h: f32[4]) {\n"
+             "    %d = mul(%h, %b) : f32[4]\n"
+             "    return %c, %d\n"
+             "  } : f32[4]\n"
+             "  return %y\n}\n");
+}
+
+static void a_loop_carries_what_is_needed(void **state) {
+  struct tn_module *module =
+      after_pass(*state, "simplify", &options,
+                 "graph(%n: i64[], %t: bool[], %x: f32[4], %w: f32[4], %v: f32[4]) {\n"
+                 "  %p, %q, %r, %s, %u, %z = loop(%n, %t, %x, %w, %v, %x) {trip = 3} "
+                 "graph(%i: i64[], %c: bool[], %a: f32[4], %b: f32[4], %d: f32[4], %e: f32[4]) {\n"
+                 "    %f = mul(%a, %b) : f32[4]\n" /* needed; b is invariant */
+                 "    %g = add(%d, %f) : f32[4]\n" /* only for itself */
+                 "    %h = add(%e, %f) : f32[4]\n" /* for the second scan */
+                 "    return %c, %f, %b, %g, %h, %g, %h\n"
+                 "  } : f32[4], f32[4], f32[4], f32[4], f32[3,4], f32[3,4]\n"
+                 "  %l = exp(%q) : f32[4]\n"
+                 "  return %p, %l, %z\n}\n");
+  const struct tn_node *loop = module->main->outputs.at[0]->def;
+  assert_int_equal(loop->op, TN_LOOP);
+  assert_int_equal(loop->in_count, 4);
+  assert_int_equal(loop->out_count, 3);
+  assert_string_equal(loop->in[2]->name, "x");
+  assert_string_equal(loop->in[3]->name, "x");
+  assert_ptr_equal(module->main->outputs.at[2], loop->out[2]);
+  assert_string_equal(module->main->outputs.at[1]->def->in[0]->name, "w");
+  assert_string_equal(loop->region[0]->outputs.at[1]->def->in[1]->name, "w");
 }
 
 int main(void) {
@@ -422,6 +467,8 @@ int main(void) {
       TEST(windows),
       TEST(reductions),
       TEST(inside_a_loop),
+      TEST(what_a_loop_does_not_change_leaves_it),
+      TEST(a_loop_carries_what_is_needed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
