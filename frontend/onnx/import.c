@@ -40,14 +40,31 @@ struct tn_where tn_import_where(const struct tn_onnx_node *n) {
   return (struct tn_where){n->im->wire.path, n->b->name, n->b->origin};
 }
 
+static const char *gap_key(struct tn_import *im, struct tn_onnx_gap gap) {
+  return tn_printf(im->scratch, "%s\n%s\n%s", gap.node, gap.op, gap.reason);
+}
+
 void tn_import_gap(struct tn_import *im, const char *node, const char *op, const char *reason) {
-  const char *key = tn_printf(im->scratch, "%s\n%s\n%s", node, op, reason);
+  const char *key = gap_key(im, (struct tn_onnx_gap){node, op, reason});
   if (tn_map_has(&im->gap_keys, key))
     return;
   tn_arena *arena = tn_ctx_arena(im->ctx);
   tn_map_set(&im->gap_keys, key, im);
   TN_PUSH(im->scratch, &im->gaps,
           (struct tn_onnx_gap){tn_strdup(arena, node), tn_strdup(arena, op), tn_strdup(arena, reason)});
+}
+
+struct tn_import_mark tn_import_mark(struct tn_import *im) {
+  return (struct tn_import_mark){tn_diag_count(im->ctx, TN_NOTE), im->gaps.count, im->needed.count};
+}
+
+void tn_import_forget(struct tn_import *im, struct tn_import_mark mark) {
+  tn_diag_truncate(im->ctx, mark.diags);
+  im->needed.count = mark.needed;
+  im->gaps.count = mark.gaps;
+  tn_map_init(&im->gap_keys, im->scratch);
+  for (size_t i = 0; i < im->gaps.count; i++)
+    tn_map_set(&im->gap_keys, gap_key(im, im->gaps.at[i]), im);
 }
 
 struct tn_value_note *tn_import_note(struct tn_import *im, const struct tn_value *value) {
@@ -374,19 +391,24 @@ static bool import_node_body(void *user) {
   return true;
 }
 
-static void import_node(struct tn_import *im, const Onnx__NodeProto *proto, struct tn_build *at) {
-  struct node_call call = {.im = im, .proto = proto, .b = at};
+bool tn_import_try(struct tn_import *im, bool (*body)(void *user), void *user) {
   struct tn_scope *scope = im->scope;
   const struct tn_frame *frame = im->frame;
   Onnx__OperatorSetIdProto *const *opsets = im->opsets;
   size_t opset_count = im->opset_count;
   int nesting = im->nesting;
-  bool good = tn_guard(im->ctx, import_node_body, &call);
+  bool good = tn_guard(im->ctx, body, user);
   im->scope = scope; /* the guard may have been reached from deep within */
   im->frame = frame;
   im->opsets = opsets;
   im->opset_count = opset_count;
   im->nesting = nesting;
+  return good;
+}
+
+static void import_node(struct tn_import *im, const Onnx__NodeProto *proto, struct tn_build *at) {
+  struct node_call call = {.im = im, .proto = proto, .b = at};
+  bool good = tn_import_try(im, import_node_body, &call);
   for (size_t i = 0; !good && i < proto->n_output; i++)
     if (*proto->output[i])
       tn_import_bind(im, proto->output[i], (struct tn_onnx_arg){0}, true);

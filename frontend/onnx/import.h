@@ -91,6 +91,15 @@ const char *tn_import_function_key(struct tn_import *im, const char *domain, con
                                    const char *overload);
 const char *tn_import_op_name(tn_arena *arena, const char *domain, const char *op);
 
+/* Runs body(user) under a guard and brings the state of the import back when it was left. */
+bool tn_import_try(struct tn_import *im, bool (*body)(void *user), void *user);
+/* What is on record of what went wrong: to forget what an attempt said that another way made good. */
+struct tn_import_mark {
+  size_t diags, gaps, needed;
+};
+struct tn_import_mark tn_import_mark(struct tn_import *im);
+void tn_import_forget(struct tn_import *im, struct tn_import_mark mark);
+
 /* ---- order.c ---- */
 /* Fills out[count] with the indices of the nodes in an order of execution; returns how many there are (a
  * constant that a later one replaces is left out).  Reports names that are defined twice, and cycles. */
