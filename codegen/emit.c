@@ -342,6 +342,7 @@ static void emit_list(struct tn_emit *e, struct points *pts, const struct tn_stm
     case TN_ST_STORE:
       for (int i = 0; i < pts->count; i++)
         tn_emit_store(e, &pts->at[i], st);
+      e->stamp++; /* what follows may read what was stored */
       break;
     case TN_ST_IF:
     case TN_ST_WHILE:

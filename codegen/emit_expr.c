@@ -271,8 +271,6 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
                   align_of(e, buf->dtype));
     return;
   }
-  if (mask)
-    tn_bug(tn_arena_ctx(e->arena), "kernel '%s' scatters under a mask", e->nest->name);
   LLVMValueRef indices = known ? NULL : tn_emit_widened(e, tn_emit_expr(e, p, index));
   LLVMValueRef first = known ? affine_scalar(e, p, index, true) : NULL;
   for (int i = 0; i < e->lanes; i++) {
@@ -280,7 +278,18 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
     LLVMValueRef at = known ? LLVMBuildNSWAdd(e->b, first, tn_emit_index(e, stride * i), "")
                             : LLVMBuildExtractElement(e->b, indices, lane, "");
     LLVMValueRef one = LLVMBuildExtractElement(e->b, v, lane, "");
+    LLVMBasicBlockRef after = NULL;
+    if (mask) {
+      LLVMBasicBlockRef then = LLVMAppendBasicBlockInContext(e->c, e->function, "store");
+      after = LLVMAppendBasicBlockInContext(e->c, e->function, "stored");
+      LLVMBuildCondBr(e->b, LLVMBuildExtractElement(e->b, mask, lane, ""), then, after);
+      LLVMPositionBuilderAtEnd(e->b, then);
+    }
     LLVMSetAlignment(LLVMBuildStore(e->b, one, address(e, buf, at)), align_of(e, buf->dtype));
+    if (after) {
+      LLVMBuildBr(e->b, after);
+      LLVMPositionBuilderAtEnd(e->b, after);
+    }
   }
 }
 
