@@ -182,12 +182,11 @@ static bool fold_node(struct tn_pass *pass, struct tn_node *node) {
   unsigned flags = tn_op_info(node->op)->flags;
   if (node->op == TN_CONSTANT || node->op == TN_KERNEL || !any_used(node))
     return true;
-  if (node->op == TN_IF) {
-    fold_if(pass, node);
-    return true;
-  }
-  if (node->op == TN_LOOP) {
-    fold_loop(pass, node);
+  if (node->op == TN_IF || node->op == TN_LOOP) {
+    bool folded = node->op == TN_IF ? fold_if(pass, node) : fold_loop(pass, node);
+    /* At once: what is folded around this one copies what it finds. */
+    if (folded && !any_used(node))
+      tn_node_remove(node);
     return true;
   }
   if (!(flags & TN_PURE) || (flags & (TN_REGION | TN_COMPOSITE)))

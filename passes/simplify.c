@@ -14,8 +14,10 @@ static const tn_rule rules[] = {tn_simplify_arith, tn_simplify_logic, tn_simplif
 #define MAX_ROUNDS 64
 
 static bool simplify_node(struct tn_pass *pass, struct tn_node *node) {
-  if (node->op == TN_LOOP)
+  if (node->op == TN_LOOP) {
     tn_simplify_loop(pass, node);
+    return true;
+  }
   if (node->out_count != 1 || node->region_count > 0 || node->op == TN_CONSTANT ||
       tn_value_unused(node->out[0]))
     return true;

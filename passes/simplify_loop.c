@@ -114,8 +114,8 @@ static bool find_unneeded(struct tn_pass *pass, const struct tn_node *loop, bool
   return any;
 }
 
-/* The same loop without the carried and scanned values that are not kept.  One that goes has its initial value
- * in the body: it is invariant, or nothing that stays reads it. */
+/* Puts in its place the same loop without the carried and scanned values that are not kept.  One that goes has
+ * its initial value in the body: it is invariant, or nothing that stays reads it. */
 static void rebuild(struct tn_pass *pass, struct tn_node *loop, const bool *keep) {
   const struct tn_graph *body = loop->region[0];
   tn_arena *scratch = pass->scratch;
@@ -148,9 +148,13 @@ static void rebuild(struct tn_pass *pass, struct tn_node *loop, const bool *keep
   for (int i = 0, k = 0; i < loop->out_count; i++) {
     if (keep[i])
       tn_pass_replace(pass, loop->out[i], made->out[k++]);
-    else if (i < carried)
-      tn_pass_replace(pass, loop->out[i], loop->in[2 + i]);
+    else if (i < carried && !tn_value_unused(loop->out[i]))
+      tn_pass_replace(pass, loop->out[i],
+                      tn_reshape(&b, loop->in[2 + i], loop->out[i]->type.rank,
+                                 loop->out[i]->type.dim)); /* can always take over a name */
   }
+  /* At once: a loop around this one copies what it finds. */
+  tn_node_remove(loop);
 }
 
 void tn_simplify_loop(struct tn_pass *pass, struct tn_node *loop) {

@@ -445,6 +445,41 @@ static void a_loop_carries_what_is_needed(void **state) {
   assert_string_equal(loop->region[0]->outputs.at[1]->def->in[1]->name, "w");
 }
 
+/* Each level copies the levels inside it; were the old ones left beside the new, the graph would double at
+ * each. */
+static void loops_in_loops(void **state) {
+  enum { DEPTH = 40 };
+  struct tn_str text;
+  tn_str_init(&text, tn_ctx_arena(*state));
+  tn_str_add(&text, "graph(%%n: i64[], %%t: bool[], %%x: f32[4], %%w: f32[4]) {\n");
+  for (int i = 0; i < DEPTH; i++)
+    tn_str_add(&text,
+               "%%y%d, %%z%d = loop(%%n, %%t, %s%d, %%w) graph(%%i%d: i64[], %%c%d: bool[], %%h%d: f32[4], "
+               "%%v%d: f32[4]) {\n",
+               i, i, i ? "%h" : "%x.", i - 1, i, i, i, i);
+  tn_str_add(&text, "%%a = exp(%%h%d) : f32[4]\n", DEPTH - 1);
+  for (int i = DEPTH - 1; i >= 0; i--) {
+    tn_str_add(&text, "return %%c%d, %s%d, %%v%d\n", i, i == DEPTH - 1 ? "%a." : "%y", i + 1, i);
+    tn_str_add(&text, "} : f32[4], f32[4]\n");
+  }
+  tn_str_add(&text, "return %%y0, %%z0\n}\n");
+  /* The outermost and the innermost have no number. */
+  char *first = strstr(text.at, "%x.-1"), *last = strstr(text.at, "%a.40");
+  memcpy(first, "%x   ", 5);
+  memcpy(last, "%a   ", 5);
+  struct tn_module *module = after_pass(*state, "simplify", &options, text.at);
+  int depth = 0;
+  for (const struct tn_graph *graph = module->main; graph; depth++) {
+    const struct tn_node *loop = graph->first;
+    while (loop && loop->op != TN_LOOP)
+      loop = loop->next;
+    if (loop)
+      assert_int_equal(loop->in_count, 3);
+    graph = loop ? loop->region[0] : NULL;
+  }
+  assert_int_equal(depth, DEPTH + 1);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
@@ -469,6 +504,7 @@ int main(void) {
       TEST(inside_a_loop),
       TEST(what_a_loop_does_not_change_leaves_it),
       TEST(a_loop_carries_what_is_needed),
+      TEST(loops_in_loops),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
