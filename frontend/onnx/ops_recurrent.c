@@ -101,8 +101,6 @@ static bool read_functions(struct layer *layer, int directions, struct function 
 
 static val apply(struct layer *layer, struct tn_build *b, const struct function *f, val x) {
   double alpha = (double)f->params[0], beta = (double)f->params[1];
-  if (layer->clip > 0)
-    x = tn_onnx_clip(b, x, -layer->clip, layer->clip);
   if (!strcmp(f->name, "Affine"))
     return add(b, mul(b, x, num(b, x, alpha)), num(b, x, beta));
   if (!strcmp(f->name, "ScaledTanh"))
@@ -122,6 +120,12 @@ static val apply(struct layer *layer, struct tn_build *b, const struct function 
   return tn_onnx_activation(&inner, x, f->name, f->params, f->count);
 }
 
+/* The function of a gate.  `clip` bounds what the gates' functions are given; the cell state on its way to the
+ * output is left as it is, as runtimes do. */
+static val apply_gate(struct layer *layer, struct tn_build *b, const struct function *f, val x) {
+  return apply(layer, b, f, layer->clip > 0 ? tn_onnx_clip(b, x, -layer->clip, layer->clip) : x);
+}
+
 /* ---- one step ------------------------------------------------------------------------------------------ */
 
 static val gate(struct layer *layer, struct tn_build *b, val x, int index) {
@@ -131,7 +135,7 @@ static val gate(struct layer *layer, struct tn_build *b, val x, int index) {
 /* xw [batch, gates * hidden] of this step; state h (and c) [batch, hidden] in, the next state out. */
 static void step(struct layer *layer, const struct direction *d, struct tn_build *b, val xw, val *h, val *c) {
   if (layer->cell == RNN) {
-    *h = apply(layer, b, &d->f[0], add(b, xw, tn_matmul(b, *h, d->r)));
+    *h = apply_gate(layer, b, &d->f[0], add(b, xw, tn_matmul(b, *h, d->r)));
   } else if (layer->cell == GRU) {
     val one = num(b, *h, 1), zr, rec, z, r, g;
     if (d->r_linear) { /* r .* (h * R_h^T + bias): one product for all gates */
@@ -145,13 +149,13 @@ static void step(struct layer *layer, const struct direction *d, struct tn_build
       zr = add(b, tn_onnx_cut(b, xw, 1, 0, 2 * layer->hidden), tn_matmul(b, *h, first));
       rec = NULL;
     }
-    z = apply(layer, b, &d->f[0], gate(layer, b, zr, 0));
-    r = apply(layer, b, &d->f[0], gate(layer, b, zr, 1));
+    z = apply_gate(layer, b, &d->f[0], gate(layer, b, zr, 0));
+    r = apply_gate(layer, b, &d->f[0], gate(layer, b, zr, 1));
     if (rec)
       rec = mul(b, r, rec);
     else
       rec = tn_matmul(b, mul(b, r, *h), gate(layer, b, d->r, 2));
-    g = apply(layer, b, &d->f[1], add(b, gate(layer, b, xw, 2), rec));
+    g = apply_gate(layer, b, &d->f[1], add(b, gate(layer, b, xw, 2), rec));
     *h = add(b, mul(b, sub(b, one, z), g), mul(b, z, *h));
   } else { /* gates in the order i, o, f, c */
     val all = add(b, xw, tn_matmul(b, *h, d->r));
@@ -160,13 +164,13 @@ static void step(struct layer *layer, const struct direction *d, struct tn_build
       i = add(b, i, mul(b, d->peep[0], *c));
       f = add(b, f, mul(b, d->peep[2], *c));
     }
-    i = apply(layer, b, &d->f[0], i);
-    f = layer->input_forget ? sub(b, num(b, i, 1), i) : apply(layer, b, &d->f[0], f);
-    val g = apply(layer, b, &d->f[1], gate(layer, b, all, 3));
+    i = apply_gate(layer, b, &d->f[0], i);
+    f = layer->input_forget ? sub(b, num(b, i, 1), i) : apply_gate(layer, b, &d->f[0], f);
+    val g = apply_gate(layer, b, &d->f[1], gate(layer, b, all, 3));
     *c = add(b, mul(b, f, *c), mul(b, i, g));
     if (d->peep[1])
       o = add(b, o, mul(b, d->peep[1], *c));
-    o = apply(layer, b, &d->f[0], o);
+    o = apply_gate(layer, b, &d->f[0], o);
     *h = mul(b, o, apply(layer, b, &d->f[2], *c));
   }
 }
