@@ -375,14 +375,13 @@ LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMM
       LLVMAddAttributeAtIndex(e.function, i + 1, LLVMCreateEnumAttribute(e.c, id, 0));
     }
   }
-  unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-  LLVMAddAttributeAtIndex(e.function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e.c, nounwind, 0));
   e.b = LLVMCreateBuilderInContext(e.c);
   e.math = (struct tn_math){.b = e.b,
                             .module = module,
                             .c = e.c,
                             .hw_fma = target->fma,
                             .hw_round = target->round,
+                            .soft_f32 = !target->f32,
                             .soft_f64 = !target->f64};
   e.entry = LLVMAppendBasicBlockInContext(e.c, e.function, "entry");
   LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e.c, e.function, "start");

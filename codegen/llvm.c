@@ -99,6 +99,9 @@ static const char probe_text[] =
     "define float @probe_half(half %x) {\n"
     "  %r = fpext half %x to float\n"
     "  ret float %r\n}\n"
+    "define float @probe_float(float %x) {\n"
+    "  %r = fmul float %x, %x\n"
+    "  ret float %r\n}\n"
     "define double @probe_double(double %x) {\n"
     "  %r = fmul double %x, %x\n"
     "  ret double %r\n}\n"
@@ -164,6 +167,7 @@ static bool find_family(struct tn_codegen *cg) {
     t->fma = !strstr(assembly, "fmaf");
     t->round = !strstr(assembly, "roundevenf");
     t->half = !strstr(assembly, "hf2") && !strstr(assembly, "h2f");
+    t->f32 = !strstr(assembly, "mulsf3") && !strstr(assembly, "aeabi_fmul");
     t->f64 = !strstr(assembly, "muldf3") && !strstr(assembly, "dmul");
     return true;
   }
@@ -230,9 +234,9 @@ bool tn_llvm_open(struct tn_codegen *cg) {
 
 /* The nests come out scheduled: what is left is to clean the address arithmetic and hoist it. */
 static const char pipeline_o1[] = "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg)";
-static const char pipeline_o2[] =
-    "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,loop-mssa(loop-rotate,licm),early-cse<memssa>,"
-    "instcombine<no-verify-fixpoint>,loop-mssa(licm),simplifycfg)";
+static const char pipeline_o2[] = "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
+                                  "loop-mssa(loop-rotate,licm),early-cse<memssa>,"
+                                  "instcombine<no-verify-fixpoint>,loop-mssa(licm),simplifycfg)";
 
 bool tn_llvm_optimize(struct tn_codegen *cg) {
   char *message = NULL;

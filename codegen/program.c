@@ -157,6 +157,8 @@ static void dress_function(struct tn_codegen *cg, LLVMValueRef f, const char *na
   if (*cg->target.features)
     add_string_attribute(cg, f, "target-features", cg->target.features);
   add_string_attribute(cg, f, "warn-stack-size", "0");
+  unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
+  LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(cg->c, nounwind, 0));
   if (cg->target.small) {
     unsigned id = LLVMGetEnumAttributeKindForName("optsize", 7);
     LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(cg->c, id, 0));

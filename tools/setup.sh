@@ -1,0 +1,26 @@
+#!/bin/sh
+# Installs what is missing of the Debian packages that Tenon is built with; with --tests also what its tests need.
+# Root, or sudo, is needed only when something is missing.
+set -eu
+packages="llvm-22-dev cmake ninja-build gcc libc6-dev binutils pkg-config libxxhash-dev libprotobuf-c-dev
+protobuf-c-compiler"
+if [ "${1:-}" = --tests ]; then
+  packages="$packages llvm-22-tools libcmocka-dev libonnx-testdata qemu-user qemu-system-arm gcc-arm-none-eabi
+libnewlib-arm-none-eabi gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"
+fi
+missing=
+for p in $packages; do
+  case $(dpkg-query -W -f '${Status}' "$p" 2>/dev/null) in
+  *" installed") ;;
+  *) missing="$missing $p" ;;
+  esac
+done
+[ -n "$missing" ] || exit 0
+echo "installing:$missing"
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# shellcheck disable=SC2086
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
