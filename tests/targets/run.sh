@@ -31,7 +31,7 @@ bare() { # cpu flags, machine, start of RAM
   arm-none-eabi-gcc $1 $flags -ffreestanding -nostdlib -Wl,--defsym=ram_origin="$3" -T "$targets/cortex_m.ld" \
     -o digits.elf "$targets/cortex_m.c" "$samples/classify.c" digits.o -lgcc
   timeout 120 qemu-system-arm -M "$2" -nographic -semihosting-config enable=on,target=native -icount shift=0 \
-    -kernel digits.elf </dev/null >predictions
+    -kernel digits.elf </dev/null >predictions 2>&1
 }
 vector_fma=
 case $name in
