@@ -266,6 +266,23 @@ static void a_contraction_read_twice_stays(void **state) {
   becomes(*state, "fold-affine", &options, text, text);
 }
 
+static void a_long_sum_takes_two_steps(void **state) {
+  becomes(*state, "split-sum", &options,
+          "graph(%x: f32[1,800,600,3]) {\n"
+          "  %y = reduce_sum(%x) {axes = [1, 2], keepdims = 0} : f32[1,3]\n"
+          "  return %y\n}\n",
+          "graph(%x: f32[1,800,600,3]) {\n"
+          "  %y.1 = reduce_sum(%x) {axes = [2]} : f32[1,800,1,3]\n"
+          "  %y.2 = reduce_sum(%y.1) {axes = [1]} : f32[1,1,1,3]\n"
+          "  %y = reshape(%y.2) {shape = [1, 3]} : f32[1,3]\n"
+          "  return %y\n}\n");
+  const char *short_sum = "graph(%x: f32[1,50,60,3], %n: i64[800,600]) {\n"
+                          "  %y = reduce_sum(%x) {axes = [1, 2]} : f32[1,1,1,3]\n"
+                          "  %m = reduce_sum(%n) {axes = [0, 1]} : i64[1,1]\n" /* exact in any order */
+                          "  return %y, %m\n}\n";
+  becomes(*state, "split-sum", &options, short_sum, short_sum);
+}
+
 /* ---- the runner ---------------------------------------------------------------------------------------- */
 
 struct seen {
@@ -355,6 +372,7 @@ int main(void) {
       TEST(a_scale_per_pixel_stays),
       TEST(a_quantization_keeps_its_scale),
       TEST(a_contraction_read_twice_stays),
+      TEST(a_long_sum_takes_two_steps),
       TEST(runner_stops_prints_and_times),
       TEST(runner_refuses_unknown_names),
       TEST(runner_refuses_a_run_that_is_not_there),
