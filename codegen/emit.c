@@ -88,7 +88,6 @@ struct reduction {
   const struct tn_stmt *st;
   struct points *pts;
   LLVMValueRef *acc; /* current accumulator of point i, chain k at [i * chains + k] */
-  LLVMValueRef zero; /* for a long sum: what every inner loop starts from; else NULL */
   int chains;        /* independent accumulators a point, to hide latency */
 };
 
@@ -120,22 +119,10 @@ static void reduce_level(struct tn_emit *e, struct reduction *r, int level);
 static void reduce_at(struct tn_emit *e, struct reduction *r, int level, LLVMValueRef value, int chain) {
   set_everywhere(e, r->pts, r->st->reduce.var[level], (struct tn_val){value, false});
   e->stamp++;
-  if (level + 1 == r->st->reduce.count) {
+  if (level + 1 == r->st->reduce.count)
     reduce_step(e, r, chain);
-    return;
-  }
-  if (!r->zero) {
+  else
     reduce_level(e, r, level + 1);
-    return;
-  }
-  int accs = r->pts->count * r->chains;
-  LLVMValueRef *so_far = TN_NEW_ARRAY(e->arena, LLVMValueRef, accs);
-  memcpy(so_far, r->acc, (size_t)accs * sizeof *so_far);
-  for (int i = 0; i < accs; i++)
-    r->acc[i] = r->zero;
-  reduce_level(e, r, level + 1);
-  for (int i = 0; i < accs; i++)
-    r->acc[i] = tn_emit_combine(e, TN_ADD, r->st->reduce.acc->dtype, so_far[i], r->acc[i]);
 }
 
 static void reduce_level(struct tn_emit *e, struct reduction *r, int level) {
@@ -219,8 +206,6 @@ static void emit_reduce(struct tn_emit *e, struct points *pts, const struct tn_s
   int64_t trips = 1;
   for (int i = 0; i < st->reduce.count; i++)
     trips *= st->reduce.var[i]->extent;
-  if (combine == TN_ADD && tn_dtype_is_float(dtype) && trips >= TN_LONG_SUM / (own_lanes ? e->lanes : 1))
-    r.zero = vec ? tn_emit_splat(e, identity) : identity;
   if (st->reduce.count == 0)
     reduce_step(e, &r, 0);
   else if (trips > 0)

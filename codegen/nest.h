@@ -3,10 +3,10 @@
  * A nest is a list of statements over buffers and scalar variables.  The unscheduled nest of an op is the op's
  * definition; a schedule rewrites loops (tile, vector, unroll, order) and never the meaning.
  *
- * Expressions are pure, hash-consed in their nest (equal expressions are one pointer) and typed by dtype.
- * Scalar operators are those of ops.def (TN_ADD, TN_EXP, TN_CAST, ...), with the same meaning.  Positions have
- * the dtype TN_INDEX (the target's pointer width); a position is kept in affine form (TN_EX_AFFINE) over loop
- * variables and opaque atoms, with known bounds, so that strides and ranges can be read off it. */
+ * Expressions are pure, hash-consed in their nest (equal expressions are one pointer) and typed by dtype.  Scalar
+ * operators are those of ops.def (TN_ADD, TN_EXP, TN_CAST, ...), with the same meaning.  Positions have the dtype
+ * TN_INDEX (the target's pointer width); a position is kept in affine form (TN_EX_AFFINE) over loop variables and
+ * opaque atoms, with known bounds, so that strides and ranges can be read off it. */
 #ifndef TENON_CODEGEN_NEST_H
 #define TENON_CODEGEN_NEST_H
 
@@ -43,8 +43,8 @@ struct tn_buf {
 };
 
 enum tn_ex {
-  TN_EX_INT,   /* integer or bool constant of dtype */
-  TN_EX_FLOAT, /* float constant of dtype */
+  TN_EX_INT,    /* integer or bool constant of dtype */
+  TN_EX_FLOAT,  /* float constant of dtype */
   TN_EX_VAR,
   TN_EX_AFFINE, /* TN_INDEX: base + sum coef[i] * term[i]; terms sorted by id, no constant term, coef != 0 */
   TN_EX_LOAD,   /* buf[index], or zero where guard is false (the index may then be anything) */
@@ -53,10 +53,10 @@ enum tn_ex {
 struct tn_expr {
   enum tn_ex kind;
   enum tn_dtype dtype;
-  int id;         /* creation order */
-  int64_t lo, hi; /* TN_INDEX: inclusive bounds */
-  uint64_t uses;  /* bit (var id % 64) set for every variable inside: may claim too many, never too few */
-  bool loads;     /* reads a buffer */
+  int id;          /* creation order */
+  int64_t lo, hi;  /* TN_INDEX: inclusive bounds */
+  uint64_t uses;   /* bit (var id % 64) set for every variable inside: may claim too many, never too few */
+  bool loads;      /* reads a buffer */
   union {
     int64_t i;
     double f;
@@ -84,8 +84,8 @@ struct tn_expr {
 enum tn_loop_kind {
   TN_LOOP_SERIAL,
   TN_LOOP_PARALLEL, /* iterations are independent; may be shared between threads */
-  TN_LOOP_TILE,  /* unroll and jam: the body's statements are done for every iteration, one after the other */
-  TN_LOOP_VECTOR /* all iterations at once, one per lane; extent is a power of two */
+  TN_LOOP_TILE,     /* unroll and jam: the body's statements are done for every iteration, one after the other */
+  TN_LOOP_VECTOR    /* all iterations at once, one per lane; extent is a power of two */
 };
 enum tn_st {
   TN_ST_LOOP,
@@ -98,7 +98,6 @@ enum tn_st {
 };
 
 #define TN_MAX_REDUCE 10
-#define TN_LONG_SUM 8192 /* trips from which a float sum starts each run of its inner loops from zero */
 
 struct tn_stmt {
   enum tn_st kind;
@@ -110,14 +109,14 @@ struct tn_stmt {
       struct tn_stmt *body;
     } loop;
     struct {
-      struct tn_var *acc;   /* its dtype is the accumulator's */
-      enum tn_op combine;   /* TN_ADD, TN_MUL, TN_MAX, TN_MIN, TN_AND, TN_OR */
+      struct tn_var *acc; /* its dtype is the accumulator's */
+      enum tn_op combine; /* TN_ADD, TN_MUL, TN_MAX, TN_MIN, TN_AND, TN_OR */
       struct tn_expr *init; /* NULL: the combine's identity */
       int count;            /* loops, outermost first */
       struct tn_var *var[TN_MAX_REDUCE];
       struct tn_expr *term;
       struct tn_var *lane; /* NULL, or one more loop, innermost, whose iterations are done at once */
-      int unroll;          /* iterations of the innermost loop a trip; >= all loops' product: no loop is left */
+      int unroll; /* iterations of the innermost loop a trip; >= all loops' product: no loop is left */
     } reduce;
     struct {
       struct tn_var *var;
@@ -136,7 +135,7 @@ struct tn_stmt {
 
 struct tn_nest {
   tn_arena *arena;
-  const char *name;             /* symbol name of the kernel, from the node */
+  const char *name; /* symbol name of the kernel, from the node */
   TN_VEC(struct tn_buf *) bufs; /* parameters first, in order of `param` */
   int param_count;
   struct tn_stmt *body;
@@ -152,8 +151,7 @@ struct tn_nest {
 struct tn_nest *tn_nest_create(tn_arena *arena, const char *name);
 
 /* ---- expressions: simplified as they are built --------------------------------------------------------- */
-struct tn_expr *tn_ex_int(struct tn_nest *n, enum tn_dtype dtype,
-                          int64_t value); /* integer dtypes, bool, TN_INDEX */
+struct tn_expr *tn_ex_int(struct tn_nest *n, enum tn_dtype dtype, int64_t value); /* integer dtypes, bool, TN_INDEX */
 struct tn_expr *tn_ex_float(struct tn_nest *n, enum tn_dtype dtype, double value);
 struct tn_expr *tn_ex_const(struct tn_nest *n, const struct tn_tensor *tensor, int64_t element);
 struct tn_expr *tn_ex_var(struct tn_nest *n, struct tn_var *var);
@@ -167,15 +165,14 @@ struct tn_expr *tn_ix_offset(struct tn_nest *n, struct tn_expr *a, int64_t offse
 struct tn_expr *tn_ix_div(struct tn_nest *n, struct tn_expr *a, int64_t by); /* floor, by > 0 */
 struct tn_expr *tn_ix_mod(struct tn_nest *n, struct tn_expr *a, int64_t by); /* floor, by > 0 */
 /* Any scalar operator; for CAST dtype is the target.  The result dtype is `dtype`. */
-struct tn_expr *tn_ex_op(struct tn_nest *n, enum tn_op op, enum tn_dtype dtype, int argc,
-                         struct tn_expr *const *arg, int flags);
+struct tn_expr *tn_ex_op(struct tn_nest *n, enum tn_op op, enum tn_dtype dtype, int argc, struct tn_expr *const *arg,
+                         int flags);
 struct tn_expr *tn_ex_unary(struct tn_nest *n, enum tn_op op, struct tn_expr *a);
 /* Arithmetic gives a's dtype, comparison bool. */
 struct tn_expr *tn_ex_binary(struct tn_nest *n, enum tn_op op, struct tn_expr *a, struct tn_expr *b);
 struct tn_expr *tn_ex_select(struct tn_nest *n, struct tn_expr *cond, struct tn_expr *a, struct tn_expr *b);
 struct tn_expr *tn_ex_cast(struct tn_nest *n, struct tn_expr *a, enum tn_dtype to); /* a itself when it fits */
-struct tn_expr *tn_ex_and(struct tn_nest *n, struct tn_expr *a,
-                          struct tn_expr *b);               /* either may be NULL (true) */
+struct tn_expr *tn_ex_and(struct tn_nest *n, struct tn_expr *a, struct tn_expr *b); /* either may be NULL (true) */
 bool tn_ex_is_int(const struct tn_expr *e, int64_t *value); /* constant integer or position */
 bool tn_ex_is_true(const struct tn_expr *e);
 bool tn_ex_is_false(const struct tn_expr *e);
@@ -198,8 +195,7 @@ struct tn_cursor {
   struct tn_stmt **end;
 };
 struct tn_cursor tn_at_body(struct tn_nest *n); /* after the last statement of the nest */
-struct tn_cursor tn_st_loop(struct tn_cursor *c, struct tn_var *var,
-                            enum tn_loop_kind kind); /* cursor in the body */
+struct tn_cursor tn_st_loop(struct tn_cursor *c, struct tn_var *var, enum tn_loop_kind kind); /* cursor in the body */
 struct tn_stmt *tn_st_reduce(struct tn_cursor *c, struct tn_var *acc, enum tn_op combine, struct tn_expr *init,
                              int count, struct tn_var *const *vars, struct tn_expr *term);
 struct tn_expr *tn_st_let(struct tn_cursor *c, const char *name, struct tn_expr *value); /* the new variable */
@@ -229,7 +225,7 @@ bool tn_scalar_lanes(enum tn_op op, enum tn_dtype dtype, enum tn_dtype from, int
                      union tn_scalar *out, const union tn_scalar *const *arg);
 bool tn_scalar_op(enum tn_op op, enum tn_dtype dtype, enum tn_dtype from, int flags, const union tn_scalar *arg,
                   int argc, union tn_scalar *out);
-double tn_scalar_round(enum tn_dtype dtype, double value);  /* to the nearest value of a float dtype */
+double tn_scalar_round(enum tn_dtype dtype, double value); /* to the nearest value of a float dtype */
 int64_t tn_scalar_wrap(enum tn_dtype dtype, int64_t value); /* to the low bits of an integer dtype */
 union tn_scalar tn_scalar_load(enum tn_dtype dtype, const void *data, int64_t i);
 void tn_scalar_store(enum tn_dtype dtype, void *data, int64_t i, union tn_scalar value);
@@ -242,7 +238,7 @@ struct tn_expr *tn_ex_identity(struct tn_nest *n, enum tn_op combine, enum tn_dt
 /* A kernel being lowered: a set of nodes whose inner values are inlined, over buffers for the outer ones. */
 struct tn_lower {
   struct tn_nest *nest;
-  struct tn_expr *guard;        /* loads built now happen only where this holds (NULL: always) */
+  struct tn_expr *guard; /* loads built now happen only where this holds (NULL: always) */
   struct tn_lower_state *state; /* lower.c's */
 };
 /* Element `idx` (rank positions) of a value: a load, or the expression of the node that defines it. */
@@ -260,17 +256,16 @@ struct tn_expr *tn_linear(struct tn_nest *n, const struct tn_type *type, struct 
 /* A reduction: out[at(i)] = finish(combine over r of term(i, r)), i over the domain. */
 struct tn_reduction {
   enum tn_op combine;
-  enum tn_dtype acc; /* accumulator */
-  int domain_rank;   /* loops over results */
+  enum tn_dtype acc;           /* accumulator */
+  int domain_rank;             /* loops over results */
   int64_t domain[TN_MAX_REDUCE];
-  int count; /* reduction loops */
+  int count;                   /* reduction loops */
   int64_t extent[TN_MAX_REDUCE];
 };
 
 /* How an op is defined; exactly one of element, reduce, nest is set. */
 struct tn_definition {
-  struct tn_expr *(*element)(struct tn_lower *l, const struct tn_node *node, int result,
-                             struct tn_expr *const *idx);
+  struct tn_expr *(*element)(struct tn_lower *l, const struct tn_node *node, int result, struct tn_expr *const *idx);
   struct {
     void (*shape)(const struct tn_node *node, struct tn_reduction *r);
     /* Position in the result of domain point i: fills idx (rank of the result). */
@@ -283,9 +278,8 @@ struct tn_definition {
 /* tn_define_<rule> for each rule of ops.def; NULL for composite and region ops. */
 const struct tn_definition *tn_definition_of(enum tn_op op);
 
-/* Lowers one node, or a KERNEL node's region, to its unscheduled nest.  Parameters: the distinct non-constant
- * or larger constant operands, then results, in order; each tn_buf.value says which.  NULL after a diagnostic.
- */
+/* Lowers one node, or a KERNEL node's region, to its unscheduled nest.  Parameters: the distinct non-constant or
+ * larger constant operands, then results, in order; each tn_buf.value says which.  NULL after a diagnostic. */
 struct tn_nest *tn_lower_node(tn_arena *arena, struct tn_node *node);
 
 /* ---- interpreter: the reference, and constant folding -------------------------------------------------- */

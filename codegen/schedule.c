@@ -126,30 +126,6 @@ static void collapse(struct tn_band *band) {
     band->reduce->reduce.count = collapse_list(band, band->reduce->reduce.var, band->reduce->reduce.count);
 }
 
-/* A long sum is done in stretches, so that its error grows with the stretches and not with the whole: a loop of
- * many trips becomes two, and the emission starts every inner one from zero (TN_LONG_SUM). */
-static void split_long_sum(struct tn_band *band) {
-  struct tn_stmt *r = band->reduce;
-  int64_t trips = 1;
-  for (int i = 0; i < r->reduce.count; i++)
-    trips *= r->reduce.var[i]->extent;
-  if (trips < TN_LONG_SUM || r->reduce.combine != TN_ADD || !tn_dtype_is_float(r->reduce.acc->dtype) ||
-      r->reduce.count == TN_MAX_REDUCE)
-    return;
-  struct tn_var *last = r->reduce.var[r->reduce.count - 1];
-  int64_t stretch = last->extent < 1024 ? last->extent : 1024;
-  while (last->extent % stretch)
-    stretch--;
-  if (stretch < 32 || stretch == last->extent)
-    return;
-  struct tn_nest *n = band->nest;
-  struct tn_var *outer = tn_loop_var(n, "r", last->extent / stretch), *inner = tn_loop_var(n, "r", stretch);
-  struct tn_expr *whole = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, outer), stretch), tn_ex_var(n, inner));
-  r->reduce.term = tn_ex_replace(n, r->reduce.term, 1, &last, &whole);
-  r->reduce.var[r->reduce.count - 1] = outer;
-  r->reduce.var[r->reduce.count++] = inner;
-}
-
 /* ---- what an axis costs ------------------------------------------------------------------------------------
  */
 
@@ -381,8 +357,6 @@ void tn_schedule(const struct tn_target *target, struct tn_nest *nest) {
     if (find_band(nest, first, &band)) {
       if (band.loops)
         collapse(&band);
-      if (band.reduce)
-        split_long_sum(&band);
       if (band.reduce)
         schedule_reduction(target, &band, &c);
       else
