@@ -184,7 +184,9 @@ const struct tn_tensor *tn_onnx_tensor_typed(struct tn_onnx_node *n, const char 
     attr = attr_of(n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR);
   if (!attr)
     return NULL;
-  const Onnx__TensorProto *proto = sparse && attr->sparse_tensor ? attr->sparse_tensor->values : attr->t;
+  const Onnx__TensorProto *proto = attr->t;
+  if (sparse)
+    proto = attr->sparse_tensor ? attr->sparse_tensor->values : NULL;
   if (!proto) {
     tn_onnx_error(n, "its attribute %s holds no tensor", name);
     leave(n);
