@@ -69,19 +69,23 @@ static char *upper(tn_arena *arena, const char *name) {
   return s;
 }
 
-/* C identifiers of the tensors' names: unique, and no keyword of C or C++. */
+/* C identifiers of the tensors' names: unique, no keyword of C or C++, no macro or type that the header's
+ * includes or a compiler's GNU mode define. */
 static const char **field_names(tn_arena *arena, struct tn_value *const *values, size_t count) {
-  static const char *const reserved[] = {
-      "auto",    "bool",     "break",   "case",     "catch",    "char",     "class",  "const",    "continue",
-      "default", "delete",   "do",      "double",   "else",     "enum",     "export", "extern",   "false",
-      "float",   "for",      "friend",  "goto",     "if",       "inline",   "int",    "long",     "namespace",
-      "new",     "operator", "private", "public",   "register", "restrict", "return", "short",    "signed",
-      "sizeof",  "static",   "struct",  "switch",   "template", "this",     "throw",  "true",     "try",
-      "typedef", "typename", "union",   "unsigned", "using",    "virtual",  "void",   "volatile", "while"};
+  static const char reserved[] =
+      "NULL alignas alignof and and_eq asm auto bitand bitor bool break case catch char class "
+      "compl const const_cast constexpr continue decltype default delete do double dynamic_cast "
+      "else enum explicit export extern false float for friend goto i386 if inline int int16_t "
+      "int32_t int64_t int8_t linux long mutable namespace new noexcept not not_eq nullptr "
+      "offsetof operator or or_eq private protected public register reinterpret_cast restrict "
+      "return short signed sizeof static static_assert static_cast struct switch template this "
+      "thread_local throw true try typedef typeid typename typeof uint16_t uint32_t uint64_t "
+      "uint8_t union unix unsigned using virtual void volatile wchar_t while xor xor_eq";
   struct tn_map taken;
   tn_map_init(&taken, arena);
-  for (size_t i = 0; i < TN_COUNT(reserved); i++)
-    tn_map_set(&taken, reserved[i], NULL);
+  char *rest = NULL;
+  for (char *word = strtok_r(tn_strdup(arena, reserved), " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+    tn_map_set(&taken, word, NULL);
   const char **names = TN_NEW_ARRAY(arena, const char *, count + 1);
   for (size_t i = 0; i < count; i++) {
     const char *base = tn_c_name(arena, values[i]->name);
@@ -105,6 +109,29 @@ static void add_c_string(struct tn_str *s, const char *text) {
   tn_str_add(s, "\"");
 }
 
+/* A literal of type float: digits with a point or an exponent, and the suffix. */
+static const char *float_literal(tn_arena *arena, float value) {
+  const char *text = tn_float_text(arena, value);
+  return tn_printf(arena, strpbrk(text, ".e") ? "%sf" : "%s.0f", text);
+}
+
+static void add_quant(struct tn_str *s, const char *p, const struct tn_quant *quant) {
+  if (!quant)
+    return;
+  if (quant->axis < 0) {
+    tn_str_add(s, "#define %s_SCALE %s\n#define %s_ZERO_POINT %d\n", p,
+               float_literal(s->arena, quant->scale[0]), p, (int)quant->zero_point[0]);
+    return;
+  }
+  tn_str_add(s, "#define %s_QUANT_AXIS %d\n#define %s_SCALES {", p, quant->axis, p);
+  for (int64_t i = 0; i < quant->count; i++)
+    tn_str_add(s, "%s%s", i ? ", " : "", float_literal(s->arena, quant->scale[i]));
+  tn_str_add(s, "}\n#define %s_ZERO_POINTS {", p);
+  for (int64_t i = 0; i < quant->count; i++)
+    tn_str_add(s, "%s%d", i ? ", " : "", (int)quant->zero_point[i]);
+  tn_str_add(s, "}\n");
+}
+
 static void add_macros(struct tn_str *s, const char *prefix, const char *kind, size_t i,
                        const struct tn_value *v) {
   tn_arena *arena = s->arena;
@@ -119,9 +146,7 @@ static void add_macros(struct tn_str *s, const char *prefix, const char *kind, s
     tn_str_add(s, "%s%" PRId64, d ? ", " : "", v->type.dim[d]);
   tn_str_add(s, v->type.rank ? "}\n" : "0}\n");
   tn_str_add(s, "#define %s_BYTES %" PRId64 "\n", p, bytes);
-  if (v->type.quant && v->type.quant->count == 1)
-    tn_str_add(s, "#define %s_SCALE %sf\n#define %s_ZERO_POINT %d\n", p,
-               tn_float_text(arena, v->type.quant->scale[0]), p, v->type.quant->zero_point[0]);
+  add_quant(s, p, v->type.quant);
 }
 
 static void add_pointers(struct tn_str *s, const char *name, const char *kind, struct tn_value *const *values,
