@@ -19,6 +19,9 @@ static bool is_float_node(const struct tn_node *node) {
 
 /* Which operand of a contraction holds weights; -1: none. */
 static int weights_of(const struct tn_node *node) {
+  enum tn_attr_id acc = node->op == TN_CONV ? TN_CONV_acc : TN_MATMUL_acc;
+  if ((node->op == TN_CONV || node->op == TN_MATMUL) && tn_get_int(node, acc) != TN_NONE)
+    return -1; /* accumulates integers exactly: they stay integers (passes/quantized.c) */
   if (node->op == TN_CONV)
     return tn_value_constant_expr(node->in[1]) ? 1 : -1;
   if (node->op != TN_MATMUL)
