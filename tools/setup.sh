@@ -22,5 +22,13 @@ sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq
+# Debian 12 has LLVM 22 among its security updates, which a bare debootstrap does not list.
+if ! apt-cache show llvm-22-dev >/dev/null 2>&1; then
+  . /etc/os-release
+  list=/etc/apt/sources.list.d/${VERSION_CODENAME}-security.list
+  echo "llvm-22-dev is not in the package lists: adding $list"
+  echo "deb http://deb.debian.org/debian-security ${VERSION_CODENAME}-security main" | $sudo tee "$list" >/dev/null
+  $sudo apt-get update -qq
+fi
 # shellcheck disable=SC2086
 $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
