@@ -2,7 +2,7 @@
 # Installs what is missing of the Debian packages that Tenon is built with; with --tests also what its tests need.
 # Root, or sudo, is needed only when something is missing.
 set -eu
-packages="llvm-22-dev cmake ninja-build gcc libc6-dev binutils pkg-config libxxhash-dev libprotobuf-c-dev
+packages="llvm-22-dev lld-22 cmake ninja-build gcc libc6-dev binutils pkg-config libxxhash-dev libprotobuf-c-dev
 protobuf-c-compiler"
 if [ "${1:-}" = --tests ]; then
   packages="$packages llvm-22-tools libcmocka-dev libonnx-testdata qemu-user qemu-system-arm gcc-arm-none-eabi
