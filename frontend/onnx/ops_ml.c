@@ -71,9 +71,10 @@ val tn_ml_post(struct tn_build *b, val x, enum tn_ml_post post) {
 
 val tn_ml_both_scores(struct tn_build *b, val x, enum tn_ml_post post, bool complement) {
   val other;
-  if (post == TN_ML_PROBIT)
-    return probit(b, x);
-  if (post == TN_ML_LOGISTIC) {
+  if (post == TN_ML_PROBIT) {
+    x = probit(b, x);
+    other = tn_unary(b, TN_NEG, x);
+  } else if (post == TN_ML_LOGISTIC) {
     other = tn_unary(b, TN_SIGMOID, tn_unary(b, TN_NEG, x));
     x = tn_unary(b, TN_SIGMOID, x);
   } else {

@@ -397,29 +397,31 @@ bool tn_onnx_op_tree_regressor(struct tn_onnx_node *n) {
   return true;
 }
 
-/* Scores of the two classes, and which one it is, by the rules of a decision between two: with weights for one
- * class only there is a single score. */
-static bool two_classes(struct forest *f, val y, val base, int64_t base_count, enum tn_ml_post post, val *index,
+/* Two classes.  With weights for one of them only, its single score decides: against 0.5 when it is a
+ * probability (no weight is negative), else against 0.  Class 0's score alone is meant for class 1, and the
+ * other one follows from it. */
+static void two_classes(struct forest *f, val y, val base, int64_t base_count, enum tn_ml_post post, val *index,
                         val *scores) {
   struct tn_build *b = f->n->b;
-  bool positive = true, single = !f->scored[1];
+  bool positive = true, first_only = !f->scored[1] && base_count < 2, both = f->scored[0] && f->scored[1];
   for (int64_t i = 0; i < f->leaves * f->targets; i++)
     positive = positive && f->weights[i] >= 0;
-  if (base && base_count == 1)
-    base = tn_pad(b, base, (int64_t[]){0}, (int64_t[]){1}, NULL);
-  if (base && single && base_count == 2) { /* the second score is what is looked at */
-    val first = tn_onnx_cut(b, y, 1, 0, 1), sum = add(b, tn_onnx_cut(b, base, 0, 1, 1), first);
-    y = tn_concat(b, 1, 2, (val[]){tn_unary(b, TN_NEG, sum), sum});
-    single = false;
-  } else if (base) {
-    y = add(b, y, base);
+  if (base && base_count == 1) {
+    int64_t at = f->scored[1] ? 1 : 0;
+    base = tn_pad(b, base, &at, &(int64_t){1 - at}, NULL);
   }
-  val decides = tn_onnx_cut(b, y, 1, single ? 0 : 1, 1);
+  if (base)
+    y = add(b, y, base);
+  if (both || base_count == 2) {
+    *index = tn_ml_argmax(f->n, y);
+    *scores = tn_ml_post(b, tn_cast(b, y, TN_F32), post);
+    return;
+  }
+  val decides = tn_onnx_cut(b, y, 1, first_only ? 0 : 1, 1);
   val above = tn_binary(b, TN_GT, decides, num(b, decides, positive ? 0.5 : 0));
   *index = tn_cast(b, tn_onnx_squeeze(b, above, 1), TN_I64);
-  decides = tn_cast(b, decides, TN_F32);
-  *scores = single ? tn_ml_both_scores(b, decides, post, positive) : tn_ml_post(b, tn_cast(b, y, TN_F32), post);
-  return true;
+  *scores = first_only ? tn_ml_both_scores(b, tn_cast(b, decides, TN_F32), post, positive)
+                       : tn_ml_post(b, tn_cast(b, y, TN_F32), post);
 }
 
 bool tn_onnx_op_tree_classifier(struct tn_onnx_node *n) {
@@ -438,8 +440,7 @@ bool tn_onnx_op_tree_classifier(struct tn_onnx_node *n) {
     return tn_onnx_error(n, "it has %lld base values for %lld classes", (long long)base_count,
                          (long long)f.targets);
   if (f.targets == 2) {
-    if (!two_classes(&f, y, base, base_count, post, &index, &scores))
-      return false;
+    two_classes(&f, y, base, base_count, post, &index, &scores);
   } else {
     if (base)
       y = add(b, y, base);
