@@ -2,7 +2,8 @@
  *
  *   tenon compile MODEL -o net.so
  *   cc -I../../runtime -o loader loader.c -ldl
- *   ./loader ./net.so net [INPUT0.bin INPUT1.bin ...]       (raw little-endian elements; zeros where none is given)
+ *   ./loader ./net.so net [INPUT0.bin INPUT1.bin ...]       (raw little-endian elements; zeros where none is
+ * given)
  */
 #include "tenon.h"
 
@@ -15,6 +16,7 @@
 static const char *const dtype_names[] = {"?",   "f32", "f64", "f16", "bf16", "i8",  "i16",
                                           "i32", "i64", "u8",  "u16", "u32",  "u64", "bool"};
 
+/* Zeros, aligned for any arena_align that a model of today asks for. */
 static void *room(int64_t bytes) {
   void *p = aligned_alloc(64, (size_t)((bytes + 127) / 64 * 64));
   if (!p) {
@@ -25,10 +27,14 @@ static void *room(int64_t bytes) {
   return p;
 }
 
-static void read_file(const char *path, void *to, int64_t bytes) {
+static void read_file(const char *path, void *to, const struct tenon_tensor *t) {
   FILE *f = fopen(path, "rb");
-  if (!f || fread(to, 1, (size_t)bytes, f) != (size_t)bytes) {
-    fprintf(stderr, "%s: expected %" PRId64 " bytes\n", path, bytes);
+  if (!f) {
+    perror(path);
+    exit(1);
+  }
+  if (fread(to, 1, (size_t)t->bytes, f) != (size_t)t->bytes || getc(f) != EOF) {
+    fprintf(stderr, "%s: input '%s' takes exactly %" PRId64 " bytes\n", path, t->name, t->bytes);
     exit(1);
   }
   fclose(f);
@@ -42,6 +48,57 @@ static void describe(const char *kind, const struct tenon_tensor *t) {
   printf("]");
 }
 
+/* Element `i` as a number; the 16-bit floats as their bits. */
+static void print_element(const struct tenon_tensor *t, const void *data, int64_t i) {
+  switch ((enum tenon_dtype)t->dtype) {
+  case TENON_F32:
+    printf(" %g", (double)((const float *)data)[i]);
+    break;
+  case TENON_F64:
+    printf(" %g", ((const double *)data)[i]);
+    break;
+  case TENON_F16:
+  case TENON_BF16:
+    printf(" 0x%04x", (unsigned)((const uint16_t *)data)[i]);
+    break;
+  case TENON_I8:
+    printf(" %d", ((const int8_t *)data)[i]);
+    break;
+  case TENON_I16:
+    printf(" %d", ((const int16_t *)data)[i]);
+    break;
+  case TENON_I32:
+    printf(" %" PRId32, ((const int32_t *)data)[i]);
+    break;
+  case TENON_I64:
+    printf(" %" PRId64, ((const int64_t *)data)[i]);
+    break;
+  case TENON_U8:
+  case TENON_BOOL:
+    printf(" %u", (unsigned)((const uint8_t *)data)[i]);
+    break;
+  case TENON_U16:
+    printf(" %u", (unsigned)((const uint16_t *)data)[i]);
+    break;
+  case TENON_U32:
+    printf(" %" PRIu32, ((const uint32_t *)data)[i]);
+    break;
+  case TENON_U64:
+    printf(" %" PRIu64, ((const uint64_t *)data)[i]);
+    break;
+  }
+}
+
+/* The first elements: what a person reads. */
+static void print_values(const struct tenon_tensor *t, const void *data) {
+  int64_t count = 1, i;
+  for (i = 0; i < t->rank; i++)
+    count *= t->dims[i];
+  for (i = 0; i < count && i < 16; i++)
+    print_element(t, data, i);
+  printf(count > 16 ? " ...\n" : "\n");
+}
+
 int main(int argc, char **argv) {
   if (argc < 3) {
     fprintf(stderr, "usage: loader LIBRARY.so PREFIX [INPUT.bin ...]\n");
@@ -51,8 +108,17 @@ int main(int argc, char **argv) {
   char symbol[256];
   snprintf(symbol, sizeof symbol, "%s_model", argv[2]);
   const struct tenon_model *m = library ? (const struct tenon_model *)dlsym(library, symbol) : NULL;
-  if (!m || m->abi != TENON_MODEL_ABI) {
-    fprintf(stderr, "%s: no model '%s' of ABI %d: %s\n", argv[1], argv[2], TENON_MODEL_ABI, library ? "" : dlerror());
+  if (!m) {
+    fprintf(stderr, "%s\n", dlerror());
+    return 1;
+  }
+  if (m->abi != TENON_MODEL_ABI) {
+    fprintf(stderr, "%s: its descriptor is of version %d, this program reads %d\n", argv[1], (int)m->abi,
+            TENON_MODEL_ABI);
+    return 1;
+  }
+  if (argc - 3 > m->input_count) {
+    fprintf(stderr, "%d input files are given, %s has %d inputs\n", argc - 3, m->name, (int)m->input_count);
     return 1;
   }
   printf("%s: arena %" PRId64 " bytes, weights %" PRId64 " bytes, %" PRId64 " multiply-accumulates\n", m->name,
@@ -62,7 +128,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < m->input_count; i++) {
     void *data = room(m->inputs[i].bytes);
     if (3 + i < argc)
-      read_file(argv[3 + i], data, m->inputs[i].bytes);
+      read_file(argv[3 + i], data, &m->inputs[i]);
     in[i] = data;
     describe("input", &m->inputs[i]);
     printf("\n");
@@ -77,9 +143,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < m->output_count; i++) {
     const struct tenon_tensor *t = &m->outputs[i];
     describe("output", t);
-    for (int k = 0; t->dtype == TENON_F32 && k < 8 && (int64_t)(k + 1) * 4 <= t->bytes; k++)
-      printf(" %g", (double)((const float *)out[i])[k]);
-    printf("\n");
+    print_values(t, out[i]);
   }
   return 0;
 }
