@@ -254,6 +254,8 @@ bool tn_llvm_optimize(struct tn_codegen *cg) {
   return error ? failed_error(cg, "LLVM's passes", error) : true;
 }
 
+static void dispose_buffer(void *buffer) { LLVMDisposeMemoryBuffer(buffer); }
+
 bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out) {
   char *message = NULL;
   LLVMMemoryBufferRef buffer;
@@ -264,12 +266,9 @@ bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out) {
   LLVMDisposeModule(copy);
   if (bad)
     return failed(cg, "LLVM's code generator", message);
-  size_t size = LLVMGetBufferSize(buffer);
-  uint8_t *at = tn_alloc_raw(cg->arena, size + 1, 64);
-  memcpy(at, LLVMGetBufferStart(buffer), size);
-  at[size] = 0;
-  LLVMDisposeMemoryBuffer(buffer);
-  *out = (struct tn_bytes){at, size};
+  /* Kept, not copied: an object with weights is large. The buffer ends with a NUL. */
+  tn_ctx_cleanup(cg->ctx, dispose_buffer, buffer);
+  *out = (struct tn_bytes){(const uint8_t *)LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer)};
   return tn_diag_count(cg->ctx, TN_ERROR) == 0;
 }
 

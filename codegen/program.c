@@ -38,10 +38,12 @@ int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes) {
 
 static void fill_weights(struct tn_codegen *cg, LLVMValueRef global) {
   struct tn_weights *w = &cg->weights;
-  char *blob = tn_alloc(cg->arena, (size_t)w->bytes + 1);
+  tn_arena *scratch = tn_arena_create(cg->ctx);
+  char *blob = tn_alloc(scratch, (size_t)w->bytes + 1);
   for (size_t i = 0; i < w->count; i++)
     memcpy(blob + w->items[i].offset, w->items[i].data, w->items[i].bytes);
   LLVMValueRef data = LLVMConstStringInContext2(cg->c, blob, (size_t)w->bytes, 1);
+  tn_arena_destroy(scratch);
   LLVMValueRef real = LLVMAddGlobal(cg->m, LLVMTypeOf(data), "");
   LLVMSetInitializer(real, data);
   LLVMSetGlobalConstant(real, 1);
