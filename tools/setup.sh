@@ -23,14 +23,15 @@ sudo=
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq
 # Debian 12 has LLVM 22 among its security updates, which a bare debootstrap does not list.
-# shellcheck disable=SC2086
-if ! apt-cache show $missing >/dev/null 2>&1; then
+for p in $missing; do
+  apt-cache show "$p" >/dev/null 2>&1 && continue
   # shellcheck source=/dev/null
   . /etc/os-release
   list=/etc/apt/sources.list.d/${VERSION_CODENAME}-security.list
   echo "not all of them are in the package lists: adding $list"
   echo "deb http://deb.debian.org/debian-security ${VERSION_CODENAME}-security main" | $sudo tee "$list" >/dev/null
   $sudo apt-get update -qq
-fi
+  break
+done
 # shellcheck disable=SC2086
 $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
