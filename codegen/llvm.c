@@ -173,8 +173,9 @@ static bool find_family(struct tn_codegen *cg) {
   }
   tn_report(
       cg->ctx, TN_ERROR, nowhere,
-      "target %s is not supported; supported architectures: x86_64, aarch64, arm, thumb, riscv32, riscv64",
-      t->triple);
+      "target %s with cpu '%s' is not supported; supported architectures: x86_64, aarch64, arm, thumb, riscv32, "
+      "riscv64, and a cpu or features of theirs that LLVM knows",
+      t->triple, t->cpu);
   return false;
 }
 

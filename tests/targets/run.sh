@@ -24,7 +24,7 @@ need() {
 user() { # cross compiler, emulator
   need "$1-gcc"
   prefix=$1 emulator=$2
-  [ -z "$emulator" ] || need "$emulator"
+  [ -z "$emulator" ] || need "${emulator%% *}"
   # shellcheck disable=SC2086
   "$1-gcc" $flags -static -o digits "$samples/main.c" "$samples/classify.c" digits.o
   $emulator ./digits quiet >predictions
@@ -72,6 +72,11 @@ armv7)
 riscv64)
   compile --target=riscv64-linux-gnu --features=+m,+a,+f,+d,+c
   user riscv64-linux-gnu qemu-riscv64
+  ;;
+riscv64-v)
+  compile --target=riscv64-linux-gnu --features=+m,+a,+f,+d,+c,+v
+  user riscv64-linux-gnu "qemu-riscv64 -cpu rv64,v=true,vext_spec=v1.0"
+  vector_fma='vfm(add|acc).vf'
   ;;
 cortex-m4)
   compile --target=thumbv7em-none-eabihf --cpu=cortex-m4
