@@ -171,11 +171,11 @@ static bool find_family(struct tn_codegen *cg) {
     t->f64 = !strstr(assembly, "muldf3") && !strstr(assembly, "dmul");
     return true;
   }
-  tn_report(
-      cg->ctx, TN_ERROR, nowhere,
-      "target %s with cpu '%s' is not supported; supported architectures: x86_64, aarch64, arm, thumb, riscv32, "
-      "riscv64, and a cpu or features of theirs that LLVM knows",
-      t->triple, t->cpu);
+  tn_report(cg->ctx, TN_ERROR, nowhere,
+            "target %s with cpu '%s' is not supported; supported architectures: x86_64, aarch64, arm, thumb, "
+            "riscv32, "
+            "riscv64, and a cpu or features of theirs that LLVM knows",
+            t->triple, t->cpu);
   return false;
 }
 
@@ -255,7 +255,9 @@ bool tn_llvm_optimize(struct tn_codegen *cg) {
   return error ? failed_error(cg, "LLVM's passes", error) : true;
 }
 
-static void dispose_buffer(void *buffer) { LLVMDisposeMemoryBuffer(buffer); }
+static void dispose_buffer(void *buffer) {
+  LLVMDisposeMemoryBuffer(buffer);
+}
 
 bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out) {
   char *message = NULL;
