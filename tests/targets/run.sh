@@ -29,16 +29,17 @@ user() { # cross compiler, emulator
   "$1-gcc" $flags -static -o digits "$samples/main.c" "$samples/classify.c" digits.o
   $emulator ./digits quiet >predictions
 }
-bare() { # cpu flags, machine, start of RAM
+bare() { # cpu flags, machine, start of RAM, its size
   need arm-none-eabi-gcc
   need qemu-system-arm
   prefix=arm-none-eabi
   # shellcheck disable=SC2086
-  arm-none-eabi-gcc $1 $flags -ffreestanding -nostdlib -Wl,--defsym=ram_origin="$3" -T "$targets/cortex_m.ld" \
+  arm-none-eabi-gcc $1 $flags -ffreestanding -nostdlib -Wl,--defsym=ram_origin="$3" -Wl,--defsym=ram_length="$4" -T "$targets/cortex_m.ld" \
     -o digits.elf "$targets/cortex_m.c" "$samples/classify.c" digits.o -lgcc
   timeout 120 qemu-system-arm -M "$2" -nographic -semihosting-config enable=on,target=native -icount shift=0 \
     -kernel digits.elf </dev/null >predictions 2>&1
 }
+provided='memcpy|memset|memmove|__aeabi_mem(cpy|set|clr|move)[48]?|_GLOBAL_OFFSET_TABLE_'
 vector_fma= # a pattern that the disassembly must hold; empty: no claim
 case $name in
 host)
@@ -78,14 +79,19 @@ riscv64-v)
   user riscv64-linux-gnu "qemu-riscv64 -cpu rv64,v=true,vext_spec=v1.0"
   vector_fma='vfm(add|acc).vf'
   ;;
+cortex-m0) # no floating-point unit: the compiler's own library adds and multiplies
+  compile --target=thumbv6m-none-eabi --cpu=cortex-m0
+  bare "-mthumb -mcpu=cortex-m0 -mfloat-abi=soft" microbit 0x20000000 0x4000
+  provided="$provided|__aeabi_[fdiul][a-z0-9]*"
+  ;;
 cortex-m4)
   compile --target=thumbv7em-none-eabihf --cpu=cortex-m4
-  bare "-mthumb -mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16" mps2-an386 0x20000000
+  bare "-mthumb -mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16" mps2-an386 0x20000000 0x40000
   vector_fma='vfma.f32.*s[0-9]'
   ;;
 cortex-m55)
   compile --target=thumbv8.1m.main-none-eabihf --cpu=cortex-m55
-  bare "-mthumb -mcpu=cortex-m55 -mfloat-abi=hard -mfpu=auto" mps3-an547 0x21000000
+  bare "-mthumb -mcpu=cortex-m55 -mfloat-abi=hard -mfpu=auto" mps3-an547 0x21000000 0x40000
   vector_fma='vfma.f32.*q[0-9]'
   ;;
 *)
@@ -104,7 +110,7 @@ if [ -n "$vector_fma" ] && ! "$prefix-objdump" -d digits.o | grep -Eq "$vector_f
   exit 1
 fi
 # Nothing but these may be asked for.  With them, the object links alone at a fixed place.
-unresolved=$("$prefix-nm" -u digits.o | awk '{ print $2 }' | grep -Ev '^(memcpy|memset|memmove|__aeabi_mem(cpy|set|clr|move)[48]?|_GLOBAL_OFFSET_TABLE_)$' || true)
+unresolved=$("$prefix-nm" -u digits.o | awk '{ print $2 }' | grep -Ev "^($provided)\$" || true)
 if [ -n "$unresolved" ]; then
   echo "the object asks for more than a freestanding toolchain gives:" $unresolved
   exit 1
