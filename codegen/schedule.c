@@ -13,6 +13,36 @@
 /* ---- bands -------------------------------------------------------------------------------------------------
  */
 
+static bool reads(const struct tn_expr *e, const struct tn_buf *buf) {
+  if (!e || !e->loads)
+    return false;
+  if (e->kind == TN_EX_LOAD)
+    return e->load.buf == buf || reads(e->load.index, buf) || reads(e->load.guard, buf);
+  if (e->kind == TN_EX_AFFINE)
+    for (int i = 0; i < e->affine.count; i++)
+      if (reads(e->affine.term[i], buf))
+        return true;
+  if (e->kind == TN_EX_OP)
+    for (int i = 0; i < e->op.argc; i++)
+      if (reads(e->op.arg[i], buf))
+        return true;
+  return false;
+}
+
+/* Whether iterations may be reordered: no store goes where data says (two may meet), none is read back. */
+static bool independent(const struct tn_band *b) {
+  for (const struct tn_stmt *s = b->stores; s; s = s->next) {
+    if (s->store.index->loads)
+      return false;
+    for (const struct tn_stmt *r = b->stores; r; r = r->next)
+      if (reads(r->store.value, s->store.buf) || reads(r->store.guard, s->store.buf))
+        return false;
+    if (b->reduce && reads(b->reduce->reduce.term, s->store.buf))
+      return false;
+  }
+  return true;
+}
+
 static bool find_band(struct tn_nest *n, struct tn_stmt *first, struct tn_band *band) {
   *band = (struct tn_band){.nest = n};
   struct tn_stmt *s = first;
@@ -34,7 +64,7 @@ static bool find_band(struct tn_nest *n, struct tn_stmt *first, struct tn_band *
   for (; s; s = s->next)
     if (s->kind != TN_ST_STORE)
       return false;
-  return band->stores || band->reduce;
+  return (band->stores || band->reduce) && independent(band);
 }
 
 static void replace_in_band(struct tn_band *b, int count, struct tn_var *const *vars,

@@ -16,7 +16,7 @@ one() {
   name=$(basename "$case_dir")
   timeout 60 "$2" verify "$case_dir/model.onnx" "$case_dir" >"$3/$name.out" 2>"$3/$name.err"
   status=$?
-  reason=$(sed -n 's/^FAIL [^:]*: *//p' "$3/$name.out" | head -n 1 | sed 's|[^ ]*/model.onnx: ||' | cut -c1-240)
+  reason=$(sed -n 's/^FAIL [^:]*: *//p' "$3/$name.out" | head -n 1 | sed 's|[^ ]*/model.onnx: ||; s|[^ ]*/test_data_set_[0-9]*/||' | cut -c1-240)
   case $status in
   0) echo "pass $name" ;;
   1) echo "fail $name: $reason" ;;
