@@ -56,7 +56,7 @@ static val score_bias(struct tn_onnx_node *n, const struct tn_onnx_attention *a,
     bias = tn_onnx_mask_bias(b, allowed, dtype, low);
   if (added)
     bias = bias ? add(b, bias, tn_cast(b, added, dtype)) : tn_cast(b, added, dtype);
-  if (causal) {
+  if (causal && a->q->type.dim[2] != 1) { /* a single query sees all keys, as runtimes have it */
     val band = tn_onnx_band(n, a->q->type.dim[2], a->k->type.dim[2], dim_value(n, past), -1, 0);
     val lowest = tn_onnx_number(b, dtype, -3.4028234663852886e38);
     bias = tn_select(b, band, bias ? bias : tn_onnx_number(b, dtype, 0), lowest);
@@ -248,22 +248,23 @@ bool tn_onnx_op_ms_rotary_embedding(struct tn_onnx_node *n) {
 
 /* ---- GroupQueryAttention ------------------------------------------------------------------------------- */
 
-/* The cache after this step, [batch, heads, total, size]: row t is the past's for t < from[b], then the new
- * ones. from: [batch, 1, 1, 1]. */
+/* The cache after this step, [batch, heads, total, size]: row t is a new one for from[b] <= t < from[b] + rows,
+ * else the past's, as if it was updated in place.  from: [batch, 1, 1, 1]. */
 static val updated_cache(struct tn_onnx_node *n, val past, val fresh, val from, tn_dim total) {
   struct tn_build *b = n->b;
   if (!past)
     return fresh;
   tn_dim dims[4] = {fresh->type.dim[0], fresh->type.dim[1], total, fresh->type.dim[3]};
   val all = tn_concat(b, 2, 2, (val[]){past, fresh}), place = tn_onnx_places(n, total, 2, 4);
-  val moved = add(b, sub(b, place, from), dim_value(n, past->type.dim[2]));
-  val last = sub(b, dim_value(n, all->type.dim[2]), num(b, place, 1));
-  val at = tn_select(b, tn_binary(b, TN_LT, place, from), place, min2(b, moved, last));
+  val later = sub(b, place, from); /* in 0 .. rows - 1: the number of the new row */
+  val is_new = tn_binary(b, TN_GE, later, num(b, later, 0));
+  val is_valid = tn_binary(b, TN_LT, later, dim_value(n, fresh->type.dim[2]));
+  val at = tn_select(b, is_new, add(b, later, dim_value(n, past->type.dim[2])), place);
   struct tn_node *node = tn_node_make(b, TN_GATHER_ELEMENTS, 2, (val[]){all, tn_expand(b, at, 4, dims)}, 1);
   tn_set_int(node, TN_GATHER_ELEMENTS_axis, 2);
   if (!tn_finish(b, node))
     tn_fail_now(module_of(n)->ctx);
-  return node->out[0];
+  return tn_select(b, is_valid, node->out[0], num(b, fresh, 0));
 }
 
 bool tn_onnx_op_ms_group_query_attention(struct tn_onnx_node *n) {
