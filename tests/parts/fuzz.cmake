@@ -1,6 +1,6 @@
 # tests/fuzz/fuzz_FORMAT_WHAT.c with seeds in tests/fuzz/seeds/FORMAT: replayed as a test in every build, and a
 # libFuzzer program in one with -DTENON_FUZZ=ON (clang):
-#   ninja fuzz_ir_parse && tests/fuzz_ir_parse -max_total_time=600 corpus tests/fuzz/seeds/ir
+#   cmake --preset fuzz && ninja -C build-fuzz fuzz_ir_parse && build-fuzz/tests/fuzz_ir_parse -max_total_time=600 corpus tests/fuzz/seeds/ir
 if(TENON_FUZZ)
   if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "TENON_FUZZ needs clang: -DCMAKE_C_COMPILER=clang-22")
