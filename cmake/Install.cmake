@@ -3,3 +3,4 @@ install(TARGETS tenon RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES runtime/tenon.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 # find_package(tenon) gives tenon_add_model().
 install(FILES cmake/TenonModel.cmake DESTINATION lib/cmake/tenon RENAME tenon-config.cmake)
+install(FILES docs/tenon.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
