@@ -73,7 +73,7 @@ bool tn_npy_read(tn_ctx *ctx, const char *path, struct tn_tensor *out) {
   const char *header = tn_strndup(tn_ctx_arena(ctx), (const char *)file.at + start, length);
   const char *descr = find_key(header, "'descr'"), *order = find_key(header, "'fortran_order'"),
              *shape = find_key(header, "'shape'");
-  if (!descr || !order || !shape || *descr != '\'')
+  if (!descr || !order || !shape || *descr != '\'' || strlen(descr) < 5)
     return bad(ctx, path, "its header lacks descr, fortran_order or shape");
   if (descr[1] == '>')
     return bad(ctx, path, "its elements are big-endian; save it with little-endian ones");
