@@ -1,6 +1,7 @@
 /* run_passes FILE PASS...: reads tensor IR, runs the passes one after the other, prints what comes out.
  *
- * For the text tests; constants are folded by the real definitions.  Exit 1 after diagnostics. */
+ * A line "// -----" ends a module and starts the next one; each goes its own way.  Constants are folded by the
+ * real definitions.  Exit 0: every module went through; 1: every module was refused; 2: some were. */
 #include "passes/passes.h"
 #include "codegen/nest.h"
 
@@ -8,8 +9,10 @@
 
 struct job {
   tn_ctx *ctx;
+  const char *file, *text;
+  size_t size;
   int count;
-  char **arguments;
+  char **passes;
 };
 
 static bool evaluate(void *user, struct tn_node *node, struct tn_tensor *outs) {
@@ -37,33 +40,47 @@ static bool run_one(struct tn_module *module, const char *name, const struct tn_
 
 static bool run(void *user) {
   struct job *job = user;
-  struct tn_bytes text;
-  if (!tn_file_map(job->ctx, job->arguments[0], &text))
-    return false;
-  struct tn_module *module = tn_parse(job->ctx, job->arguments[0], (const char *)text.at, text.size);
+  struct tn_module *module = tn_parse(job->ctx, job->file, job->text, job->size);
   if (!module || !tn_verify(module, "reading"))
     return false;
   struct tn_pass_options options = {.level = 2, .verify_each = true, .evaluate = evaluate, .print = print};
-  for (int i = 1; i < job->count; i++)
-    if (!run_one(module, job->arguments[i], &options))
+  for (int i = 0; i < job->count; i++)
+    if (!run_one(module, job->passes[i], &options))
       return false;
   print(NULL, NULL, tn_print(module->arena, module));
   return true;
 }
 
-int main(int argc, char **argv) {
-  if (argc < 2) {
-    fprintf(stderr, "usage: run_passes FILE PASS...\n");
-    return 2;
-  }
-  struct job job = {tn_ctx_create(NULL), argc - 1, argv + 1};
+/* One module in a context of its own. */
+static bool run_module(struct job job) {
+  job.ctx = tn_ctx_create(NULL);
   if (!job.ctx)
-    return 1;
+    return false;
   bool good = tn_guard(job.ctx, run, &job);
   size_t count;
   const struct tn_diag *diags = tn_diags(job.ctx, &count);
   for (size_t i = 0; i < count; i++)
     printf("%s\n", tn_diag_format(tn_ctx_arena(job.ctx), &diags[i]));
   tn_ctx_destroy(job.ctx);
-  return good ? 0 : 1;
+  return good;
+}
+
+int main(int argc, char **argv) {
+  static const char divider[] = "\n// -----";
+  struct tn_bytes text = {NULL, 0};
+  tn_ctx *ctx = tn_ctx_create(NULL);
+  int done[2] = {0, 0}; /* refused, went through */
+  if (argc < 2 || !ctx || !tn_file_map(ctx, argv[1], &text)) {
+    fprintf(stderr, "usage: run_passes FILE PASS...\n");
+    return 2;
+  }
+  char *all = tn_strndup(tn_ctx_arena(ctx), (const char *)text.at, text.size);
+  for (char *at = all; at;) {
+    char *end = strstr(at, divider), *next = end ? strchr(end + 1, '\n') : NULL;
+    size_t size = end ? (size_t)(end + 1 - at) : strlen(at);
+    done[run_module((struct job){NULL, argv[1], at, size, argc - 2, argv + 2})]++;
+    at = next;
+  }
+  tn_ctx_destroy(ctx);
+  return done[0] == 0 ? 0 : done[1] == 0 ? 1 : 2;
 }
