@@ -64,7 +64,7 @@ void tn_onnx_window(struct tn_onnx_node *n, val x, const int64_t *kernel, struct
     if (!tn_dim_static(in))
       continue;
     int64_t room = in + w->before[i] + w->after[i] - reach;
-    if (room < 0) {
+    if (room < (ceil_mode ? 1 - w->stride[i] : 0)) {
       tn_onnx_error(n, "spatial dimension %d: a window of %lld is larger than '%s', %lld with its padding", i,
                     (long long)reach, x->name, (long long)(room + reach));
       leave(n);
@@ -73,7 +73,10 @@ void tn_onnx_window(struct tn_onnx_node *n, val x, const int64_t *kernel, struct
     /* a window that would start in the padding at the end is left out */
     if (ceil_mode && (w->out[i] - 1) * w->stride[i] >= in + w->before[i])
       w->out[i]--;
-    if (ceil_mode) {
+    /* one window past both ends: what is outside the padding is never read or counted */
+    if (room < 0 && w->dilation[i] == 1) {
+      w->kernel[i] += room;
+    } else if (ceil_mode) {
       int64_t after = (w->out[i] - 1) * w->stride[i] + reach - in - w->before[i];
       w->after[i] = after > 0 ? after : 0;
     }

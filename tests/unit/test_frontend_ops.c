@@ -142,6 +142,9 @@ static const struct row windows[] = {
     {{"AveragePool", 11, "kernel_shape=[3] pads=[1,1] count_include_pad=1", {"f32[1,1,4]"}, 0},
      "f32[1,1,4]",
      {"f32[] [3]"}},
+    /* one window past the end covers what is there */
+    {{"AveragePool", 19, "kernel_shape=[9] strides=[9] ceil_mode=1", {"f32[1,1,5]"}, 0}, "f32[1,1,1]", {"[5]"}},
+    {{"AveragePool", 19, "kernel_shape=[9] strides=[2] ceil_mode=1", {"f32[1,1,5]"}, 0}, "!window of 9", {0}},
     {{"AveragePool", 19, "kernel_shape=[2] strides=[2] ceil_mode=1 count_include_pad=1", {"f32[1,1,5]"}, 0},
      "f32[1,1,3]",
      {"[2, 2, 1]"}},
