@@ -113,6 +113,17 @@ static void reduce_step(struct tn_emit *e, struct reduction *r, int chain) {
   }
 }
 
+/* Keeps LLVM's scheduler from hoisting the loads of the next step over this one's arithmetic: with a tile that fills
+ * the register file each value that lives a step longer is a spill.  An empty piece of assembly orders the loads
+ * around it and is no instruction. */
+static void separate_steps(struct tn_emit *e, const struct reduction *r) {
+  if (r->pts->count * r->chains * 2 < e->target->vector_regs)
+    return;
+  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e->c), NULL, 0, 0);
+  LLVMValueRef barrier = LLVMGetInlineAsm(type, "", 0, "", 0, 1, 0, LLVMInlineAsmDialectATT, 0);
+  LLVMBuildCall2(e->b, type, barrier, NULL, 0, "");
+}
+
 static void reduce_level(struct tn_emit *e, struct reduction *r, int level);
 
 /* One value of the level's variable: everything inside it. */
@@ -148,6 +159,8 @@ static void reduce_level(struct tn_emit *e, struct reduction *r, int level) {
       first = LLVMBuildNSWMul(e->b, first, tn_emit_index(e, step), "");
     for (int64_t i = 0; i < step; i++) {
       LLVMValueRef at = i ? LLVMBuildNSWAdd(e->b, first, tn_emit_index(e, i), "") : first;
+      if (i)
+        separate_steps(e, r);
       reduce_at(e, r, level, at, (int)(i % r->chains));
     }
     close_counted(e, &loop, r->acc, trips);

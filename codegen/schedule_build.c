@@ -114,7 +114,7 @@ static int unroll_for(const struct tn_stmt *r, int tile) {
   if (all * tile <= 160 || all <= 2)
     return (int)all;
   int64_t inner = r->reduce.var[r->reduce.count - 1]->extent;
-  int want = tile >= 16 ? 2 : tile >= 6 ? 4 : 8;
+  int want = tile >= 16 ? 4 : tile >= 6 ? 4 : 8;
   if (inner <= want)
     return (int)inner;
   while (want > 1 && inner % want && inner < 4 * want)
