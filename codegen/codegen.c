@@ -77,15 +77,29 @@ const char *tn_codegen_triple(const struct tn_codegen *cg) {
   return cg->target.triple;
 }
 
-tn_run_function *tn_codegen_load(struct tn_codegen *cg, void (*hook)(int kernel)) {
+static void *load(struct tn_codegen *cg, const char *suffix, void (*hook)(int kernel)) {
   if (!make_object(cg))
     return NULL;
   union {
     void *data;
-    tn_run_function *code;
     void (*hook)(int);
   } address = {.hook = hook};
-  address.data = tn_llvm_load(cg, tn_printf(cg->arena, "%s_run", cg->module->name), "tenon_profile_hook",
-                              hook ? address.data : NULL);
+  return tn_llvm_load(cg, tn_printf(cg->arena, "%s_%s", cg->module->name, suffix), "tenon_profile_hook",
+                      hook ? address.data : NULL);
+}
+
+tn_run_function *tn_codegen_load(struct tn_codegen *cg, void (*hook)(int kernel)) {
+  union {
+    void *data;
+    tn_run_function *code;
+  } address = {.data = load(cg, "run", hook)};
+  return address.code;
+}
+
+tn_parallel_run_function *tn_codegen_load_parallel(struct tn_codegen *cg, void (*hook)(int kernel)) {
+  union {
+    void *data;
+    tn_parallel_run_function *code;
+  } address = {.data = load(cg, "run_parallel", hook)};
   return address.code;
 }

@@ -12,7 +12,8 @@ struct tn_target_options {
   const char *features; /* NULL or "+x,-y", added to the cpu's */
   int opt;              /* 0 to 3 */
   bool small;           /* -Os */
-  int threads;          /* 1 */
+  int threads;          /* 1: nothing is shared; more: loops may be, between about so many */
+  int fork_ns;          /* least time of a loop that is shared, as estimated; 0: several times what threads cost */
   bool profile;         /* the run function reports each kernel to a hook: for bench, in memory only */
   const char *weights_section; /* NULL: .rodata.<name>_weights */
   void (*progress)(void *user, const char *what, int done, int total); /* or NULL */
@@ -54,6 +55,11 @@ const char *tn_codegen_triple(const struct tn_codegen *cg);
  * inputs and outputs.  hook (with options.profile): called after each kernel with its number in facts.kernels. */
 typedef int tn_run_function(const void *const *inputs, void *const *outputs, void *arena);
 tn_run_function *tn_codegen_load(struct tn_codegen *cg, void (*hook)(int kernel));
+/* The same of a build with options.threads > 1, which takes a parallel-for. */
+struct tenon_parallel; /* runtime/tenon.h */
+typedef int tn_parallel_run_function(const void *const *inputs, void *const *outputs, void *arena,
+                                     struct tenon_parallel *parallel);
+tn_parallel_run_function *tn_codegen_load_parallel(struct tn_codegen *cg, void (*hook)(int kernel));
 
 /* Facts about targets for --help and reports. */
 const char *tn_host_triple(tn_ctx *ctx);

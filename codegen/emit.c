@@ -251,8 +251,13 @@ static void emit_loop(struct tn_emit *e, struct points *pts, const struct tn_stm
   if (var->extent == 0)
     return;
   switch (st->loop.kind) {
-  case TN_LOOP_SERIAL:
-  case TN_LOOP_PARALLEL: {
+  case TN_LOOP_PARALLEL:
+    if (e->parallel) {
+      tn_emit_parallel(e, st);
+      e->stamp++; /* what follows may read what was stored */
+      return;
+    } /* fallthrough */
+  case TN_LOOP_SERIAL: {
     struct counted loop;
     open_counted(e, &loop, NULL, 0);
     set_everywhere(e, pts, var, (struct tn_val){loop.counter, false});
@@ -365,29 +370,53 @@ static void emit_list(struct tn_emit *e, struct points *pts, const struct tn_stm
   }
 }
 
+void tn_emit_buffers(struct tn_emit *e, LLVMValueRef function) {
+  static const char *const attributes[] = {"noalias", "readonly"};
+  const struct tn_nest *nest = e->nest;
+  e->buffer = TN_NEW_ARRAY(e->arena, LLVMValueRef, nest->bufs.count + 1);
+  for (unsigned i = 0; i < nest->bufs.count; i++) {
+    const struct tn_buf *buf = nest->bufs.at[i];
+    e->buffer[i] = LLVMGetParam(function, i);
+    LLVMSetValueName2(e->buffer[i], buf->name, strlen(buf->name));
+    for (int k = 0; k < 2; k++) {
+      if (k == 0 ? !e->noalias[i] : buf->written || buf->param < 0)
+        continue;
+      unsigned id = LLVMGetEnumAttributeKindForName(attributes[k], strlen(attributes[k]));
+      LLVMAddAttributeAtIndex(function, i + 1, LLVMCreateEnumAttribute(e->c, id, 0));
+    }
+  }
+}
+
+void tn_emit_iteration(struct tn_emit *e, int count, struct tn_var *const *vars, const LLVMValueRef *values,
+                       const struct tn_stmt *list) {
+  e->first = new_point(e, NULL);
+  struct tn_point only = new_point(e, NULL);
+  struct points pts = {&only, 1};
+  for (int i = 0; i < count; i++)
+    set_everywhere(e, &pts, vars[i], (struct tn_val){values[i], false});
+  emit_list(e, &pts, list);
+}
+
 LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMModuleRef module,
                           const struct tn_nest *nest, const char *symbol, const bool *noalias) {
-  struct tn_emit e = {.arena = arena, .target = target, .nest = nest, .module = module, .lanes = 1, .stamp = 1};
+  struct tn_emit e = {.arena = arena,
+                      .target = target,
+                      .nest = nest,
+                      .module = module,
+                      .lanes = 1,
+                      .stamp = 1,
+                      .noalias = noalias};
   e.c = LLVMGetModuleContext(module);
   unsigned count = (unsigned)nest->bufs.count;
   LLVMTypeRef pointer = LLVMPointerTypeInContext(e.c, 0);
+  bool parallel = target->threads > 1 && tn_has_parallel(nest->body);
   LLVMTypeRef *types = TN_NEW_ARRAY(arena, LLVMTypeRef, count + 1);
-  for (unsigned i = 0; i < count; i++)
+  for (unsigned i = 0; i <= count; i++)
     types[i] = pointer;
-  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e.c), types, count, 0);
+  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e.c), types, count + parallel, 0);
   e.function = LLVMAddFunction(module, symbol, type);
-  e.buffer = TN_NEW_ARRAY(arena, LLVMValueRef, count + 1);
-  static const char *const attributes[] = {"noalias", "readonly"};
-  for (unsigned i = 0; i < count; i++) {
-    e.buffer[i] = LLVMGetParam(e.function, i);
-    LLVMSetValueName2(e.buffer[i], nest->bufs.at[i]->name, strlen(nest->bufs.at[i]->name));
-    for (int k = 0; k < 2; k++) {
-      if (k == 0 ? !noalias[i] : nest->bufs.at[i]->written || nest->bufs.at[i]->param < 0)
-        continue;
-      unsigned id = LLVMGetEnumAttributeKindForName(attributes[k], strlen(attributes[k]));
-      LLVMAddAttributeAtIndex(e.function, i + 1, LLVMCreateEnumAttribute(e.c, id, 0));
-    }
-  }
+  tn_emit_buffers(&e, e.function);
+  e.parallel = parallel ? LLVMGetParam(e.function, count) : NULL;
   e.b = LLVMCreateBuilderInContext(e.c);
   e.math = (struct tn_math){.b = e.b,
                             .module = module,
@@ -401,10 +430,7 @@ LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMM
   LLVMPositionBuilderAtEnd(e.b, e.entry);
   LLVMBuildBr(e.b, start);
   LLVMPositionBuilderAtEnd(e.b, start);
-  e.first = new_point(&e, NULL);
-  struct tn_point only = new_point(&e, NULL);
-  struct points pts = {&only, 1};
-  emit_list(&e, &pts, nest->body);
+  tn_emit_iteration(&e, 0, NULL, NULL, nest->body);
   LLVMBuildRetVoid(e.b);
   LLVMDisposeBuilder(e.b);
   return e.function;

@@ -38,6 +38,9 @@ struct tn_emit {
   uint64_t tiled; /* variables (by bit, as tn_expr.uses) whose values differ between points */
   struct tn_point first; /* the point that shares what no tile variable touches */
   int stamp;
+  const bool *noalias;   /* by index in nest->bufs: overlaps no other */
+  LLVMValueRef parallel; /* the program's parallel-for (or null), when the nest has parallel loops */
+  int parallel_count;    /* functions made for them so far */
 };
 
 /* Types: of SSA values, and of memory. */
@@ -68,8 +71,18 @@ LLVMValueRef tn_emit_round(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef 
 struct tn_val tn_emit_expr(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x);
 void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *st);
 
+/* A list of statements in a function that starts here, where the loop variables have these values. emit.c */
+void tn_emit_iteration(struct tn_emit *e, int count, struct tn_var *const *vars, const LLVMValueRef *values,
+                       const struct tn_stmt *list);
+/* Makes the function's first arguments the buffers, with their names and what is known of them. emit.c */
+void tn_emit_buffers(struct tn_emit *e, LLVMValueRef function);
+/* A parallel loop: a function for a range of its iterations, and the call of the program's parallel-for.
+ * emit_parallel.c */
+void tn_emit_parallel(struct tn_emit *e, const struct tn_stmt *st);
+
 /* Emits the nest as `void symbol(ptr buffer0, ptr buffer1, ...)`, one argument for each of nest->bufs, locals
- * included (the caller owns their memory).  noalias[i]: argument i overlaps no other.  emit.c */
+ * included (the caller owns their memory), and one for the program's parallel-for where target->threads > 1 and
+ * the nest has parallel loops.  noalias[i]: argument i overlaps no other.  emit.c */
 LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMModuleRef module,
                           const struct tn_nest *nest, const char *symbol, const bool *noalias);
 

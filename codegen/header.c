@@ -8,7 +8,7 @@
 
 static const char descriptor_text[] =
     "#ifndef TENON_MODEL_ABI\n"
-    "#define TENON_MODEL_ABI 1\n"
+    "#define TENON_MODEL_ABI 2\n"
     "enum tenon_dtype {\n"
     "  TENON_F32 = 1, TENON_F64, TENON_F16, TENON_BF16, TENON_I8, TENON_I16, TENON_I32, TENON_I64, TENON_U8,\n"
     "  TENON_U16, TENON_U32, TENON_U64, TENON_BOOL\n"
@@ -22,6 +22,10 @@ static const char descriptor_text[] =
     "  const float *scale;\n"
     "  const int32_t *zero_point;\n"
     "};\n"
+    "struct tenon_parallel {\n"
+    "  void (*run)(struct tenon_parallel *self, int64_t count,\n"
+    "              void (*body)(void *context, int64_t begin, int64_t end), void *context);\n"
+    "};\n"
     "struct tenon_model {\n"
     "  int32_t abi, arena_align;\n"
     "  const char *name, *hash;\n"
@@ -29,6 +33,8 @@ static const char descriptor_text[] =
     "  int32_t input_count, output_count;\n"
     "  const struct tenon_tensor *inputs, *outputs;\n"
     "  int (*run)(const void *const *inputs, void *const *outputs, void *arena);\n"
+    "  int (*run_parallel)(const void *const *inputs, void *const *outputs, void *arena,\n"
+    "                      struct tenon_parallel *parallel);\n"
     "};\n"
     "#endif\n\n";
 
@@ -197,10 +203,20 @@ char *tn_codegen_header(struct tn_codegen *cg, tn_arena *arena) {
              "\n/* Runs the model once.  arena: %s_ARENA_BYTES, aligned to %s_ARENA_ALIGN; it keeps nothing "
              "between runs.\n"
              " * Re-entrant: two runs at a time need two arenas.  0, or an enum tenon_status. */\n"
-             "int %s_run(const struct %s_inputs *inputs, const struct %s_outputs *outputs, void *arena);\n\n"
+             "int %s_run(const struct %s_inputs *inputs, const struct %s_outputs *outputs, void *arena);\n\n",
+             prefix, prefix, name, name, name);
+  if (cg->target.threads > 1)
+    tn_str_add(&s,
+               "/* The same, its loops shared by the threads of the parallel-for that the program gives; NULL: all "
+               "on this\n"
+               " * thread.  tenon_threads.h has a parallel-for.  The same bits for any number of threads. */\n"
+               "int %s_run_parallel(const struct %s_inputs *inputs, const struct %s_outputs *outputs,\n"
+               "                    void *arena, struct tenon_parallel *parallel);\n\n",
+               name, name, name);
+  tn_str_add(&s,
              "/* The same facts for programs that know nothing of the model. */\n"
              "extern const struct tenon_model %s_model;\n\n"
              "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
-             prefix, prefix, name, name, name, name);
+             name);
   return s.at;
 }

@@ -56,6 +56,10 @@ bool tn_emit_program(struct tn_codegen *cg);
 /* schedule.c: rewrites the nest's loops for the target. Packed constants become new constant buffers. */
 void tn_schedule(const struct tn_target *target, struct tn_nest *nest);
 
+/* schedule_parallel.c: makes parallel the loops whose iterations are independent and worth sharing between
+ * threads; any other is serial afterwards. */
+void tn_schedule_parallel(const struct tn_target *target, struct tn_nest *nest);
+
 /* A C identifier from any name: other characters become '_', a leading digit gets one before it. */
 char *tn_c_name(tn_arena *arena, const char *name);
 

@@ -179,6 +179,8 @@ static bool find_family(struct tn_codegen *cg) {
   return false;
 }
 
+#define FORK_NS 10000 /* waking and joining threads takes 2 to 5 us */
+
 bool tn_llvm_open(struct tn_codegen *cg) {
   init_targets();
   tn_ctx_cleanup(cg->ctx, close_llvm, cg);
@@ -222,6 +224,7 @@ bool tn_llvm_open(struct tn_codegen *cg) {
   t->opt = o->opt;
   t->small = o->small;
   t->threads = o->threads > 0 ? o->threads : 1;
+  t->fork_ns = o->fork_ns > 0 ? o->fork_ns : FORK_NS;
   if (!find_family(cg))
     return false;
   cg->m = LLVMModuleCreateWithNameInContext(cg->module->name, cg->c);

@@ -83,7 +83,8 @@ struct tn_expr {
 
 enum tn_loop_kind {
   TN_LOOP_SERIAL,
-  TN_LOOP_PARALLEL, /* iterations are independent; may be shared between threads */
+  TN_LOOP_PARALLEL, /* iterations are independent; shared between threads where the target has them.  A parallel loop
+                       that is all there is in another makes one range with it */
   TN_LOOP_TILE,     /* unroll and jam: the body's statements are done for every iteration, one after the other */
   TN_LOOP_VECTOR    /* all iterations at once, one per lane; extent is a power of two */
 };
@@ -208,6 +209,8 @@ struct tn_cursor tn_st_while(struct tn_cursor *c, struct tn_expr *cond);
 /* Replaces variables in every expression of the list (loops that bind them are the caller's to remove). */
 void tn_st_replace(struct tn_nest *n, struct tn_stmt *list, int count, struct tn_var *const *vars,
                    struct tn_expr *const *values);
+
+bool tn_has_parallel(const struct tn_stmt *list); /* some loop in it is TN_LOOP_PARALLEL */
 
 char *tn_nest_print(tn_arena *arena, const struct tn_nest *nest);
 /* The nest's text with parameter and symbol names left out: equal texts are one kernel. */

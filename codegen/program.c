@@ -69,7 +69,9 @@ struct program {
   struct tn_codegen *cg;
   tn_arena *arena;
   LLVMBuilderRef b;
-  LLVMValueRef run, arena_ptr, weights, scratch; /* scratch: offset patched in at the end */
+  LLVMValueRef run;      /* the function being built: NAME_run, or with threads NAME_run_parallel */
+  LLVMValueRef parallel; /* its argument, NULL without threads */
+  LLVMValueRef arena_ptr, weights, scratch; /* scratch: offset patched in at the end */
   LLVMValueRef *input, *output;
   LLVMTypeRef i8, i32, i64, pointer;
   TN_VEC(struct emitted) kernels;
@@ -153,7 +155,9 @@ static void add_string_attribute(struct tn_codegen *cg, LLVMValueRef f, const ch
 }
 
 /* Every function: its cpu, its section, and a report of its frame (see llvm.c). */
-static void dress_function(struct tn_codegen *cg, LLVMValueRef f, const char *name) {
+static void dress_function(struct tn_codegen *cg, LLVMValueRef f) {
+  size_t length;
+  const char *name = LLVMGetValueName2(f, &length);
   if (*cg->target.cpu)
     add_string_attribute(cg, f, "target-cpu", cg->target.cpu);
   if (*cg->target.features)
@@ -175,6 +179,8 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
     return false;
   if (cg->target.opt > 0)
     tn_schedule(&cg->target, nest);
+  if (cg->target.threads > 1)
+    tn_schedule_parallel(&cg->target, nest);
   unsigned count = (unsigned)nest->bufs.count;
   LLVMValueRef *args = TN_NEW_ARRAY(p->arena, LLVMValueRef, count + 1);
   bool *noalias = TN_NEW_ARRAY(p->arena, bool, count + 1);
@@ -217,11 +223,11 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
     unsigned noinline_id = LLVMGetEnumAttributeKindForName("noinline", 8);
     LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
                             LLVMCreateEnumAttribute(cg->c, noinline_id, 0));
-    dress_function(cg, function, symbol);
     struct emitted e = {key, function};
     TN_PUSH(p->arena, &p->kernels, e);
   }
-  LLVMBuildCall2(p->b, LLVMGlobalGetValueType(function), function, args, count, "");
+  args[count] = p->parallel;
+  LLVMBuildCall2(p->b, LLVMGlobalGetValueType(function), function, args, LLVMCountParams(function), "");
   size_t length;
   struct tn_build_kernel row = {.symbol = LLVMGetValueName2(function, &length),
                                 .node = node->name,
@@ -410,11 +416,23 @@ static LLVMValueRef tensors_constant(struct program *p, struct tn_value *const *
   return add_constant(p, LLVMConstArray2(LLVMTypeOf(each[0]), each, count));
 }
 
+/* NAME_run of a model with threads: all of it on the caller's. */
+static LLVMValueRef emit_serial_run(struct program *p) {
+  struct tn_codegen *cg = p->cg;
+  LLVMTypeRef params[] = {p->pointer, p->pointer, p->pointer};
+  LLVMValueRef f = LLVMAddFunction(cg->m, tn_printf(p->arena, "%s_run", cg->module->name),
+                                   LLVMFunctionType(p->i32, params, 3, 0));
+  LLVMPositionBuilderAtEnd(p->b, LLVMAppendBasicBlockInContext(cg->c, f, "entry"));
+  LLVMValueRef args[] = {LLVMGetParam(f, 0), LLVMGetParam(f, 1), LLVMGetParam(f, 2), LLVMConstNull(p->pointer)};
+  LLVMBuildRet(p->b, LLVMBuildCall2(p->b, LLVMGlobalGetValueType(p->run), p->run, args, 4, ""));
+  return f;
+}
+
 static void emit_descriptor(struct program *p) {
   struct tn_codegen *cg = p->cg;
   struct tn_graph *g = cg->module->main;
   LLVMValueRef field[] = {
-      LLVMConstInt(p->i32, 1, 0),
+      LLVMConstInt(p->i32, 2, 0),
       LLVMConstInt(p->i32, (unsigned)cg->facts.arena_align, 0),
       string_constant(p, cg->module->name),
       string_constant(p, tn_hash_hex(p->arena, cg->facts.model_hash)),
@@ -425,7 +443,8 @@ static void emit_descriptor(struct program *p) {
       LLVMConstInt(p->i32, g->outputs.count, 0),
       tensors_constant(p, g->inputs.at, g->inputs.count),
       tensors_constant(p, g->outputs.at, g->outputs.count),
-      p->run,
+      p->parallel ? emit_serial_run(p) : p->run,
+      p->parallel ? p->run : LLVMConstNull(p->pointer),
   };
   LLVMValueRef value = LLVMConstStructInContext(cg->c, field, TN_COUNT(field), 0);
   LLVMValueRef d = LLVMAddGlobal(cg->m, LLVMTypeOf(value), tn_printf(p->arena, "%s_model", cg->module->name));
@@ -464,10 +483,11 @@ bool tn_emit_program(struct tn_codegen *cg) {
   p.i64 = LLVMInt64TypeInContext(cg->c);
   p.pointer = LLVMPointerTypeInContext(cg->c, 0);
   cg->weights.arena = cg->arena;
-  LLVMTypeRef params[] = {p.pointer, p.pointer, p.pointer};
-  const char *name = tn_printf(p.arena, "%s_run", cg->module->name);
-  p.run = LLVMAddFunction(cg->m, name, LLVMFunctionType(p.i32, params, 3, 0));
-  dress_function(cg, p.run, name);
+  LLVMTypeRef params[] = {p.pointer, p.pointer, p.pointer, p.pointer};
+  bool threads = cg->target.threads > 1;
+  const char *name = tn_printf(p.arena, threads ? "%s_run_parallel" : "%s_run", cg->module->name);
+  p.run = LLVMAddFunction(cg->m, name, LLVMFunctionType(p.i32, params, threads ? 4 : 3, 0));
+  p.parallel = threads ? LLVMGetParam(p.run, 3) : NULL;
   p.weights = LLVMAddGlobal(cg->m, p.i8, "weights");
   p.b = LLVMCreateBuilderInContext(cg->c);
   LLVMPositionBuilderAtEnd(p.b, new_block(&p, "entry"));
@@ -495,6 +515,9 @@ bool tn_emit_program(struct tn_codegen *cg) {
     LLVMBuildBr(p.b, start);
     fill_weights(cg, p.weights);
     emit_descriptor(&p);
+    for (LLVMValueRef f = LLVMGetFirstFunction(cg->m); f; f = LLVMGetNextFunction(f))
+      if (!LLVMIsDeclaration(f))
+        dress_function(cg, f);
   }
   LLVMDisposeBuilder(p.b);
   return ok;

@@ -155,3 +155,14 @@ void tn_st_replace(struct tn_nest *n, struct tn_stmt *list, int count, struct tn
   }
 #undef REPLACE
 }
+
+bool tn_has_parallel(const struct tn_stmt *list) {
+  for (const struct tn_stmt *s = list; s; s = s->next) {
+    if (s->kind == TN_ST_LOOP && (s->loop.kind == TN_LOOP_PARALLEL || tn_has_parallel(s->loop.body)))
+      return true;
+    if ((s->kind == TN_ST_IF || s->kind == TN_ST_WHILE) &&
+        (tn_has_parallel(s->branch.then) || tn_has_parallel(s->branch.other)))
+      return true;
+  }
+  return false;
+}

@@ -22,6 +22,7 @@ struct tn_target {
   int opt;              /* 0 to 3 */
   bool small;           /* prefer fewer bytes */
   int threads;          /* 1: no parallel loops */
+  int fork_ns;          /* a loop is made parallel when it is estimated to take longer */
 };
 
 #endif

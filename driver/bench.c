@@ -103,18 +103,18 @@ struct timing {
   int runs;
 };
 
-static struct timing time_runs(tn_ctx *ctx, const struct tn_options *o, tn_run_function *run, const void **in,
-                               void **out, void *memory) {
+static struct timing time_runs(tn_ctx *ctx, const struct tn_options *o, const struct tn_program *run,
+                               const void **in, void **out, void *memory) {
   for (int i = 0; i < 2; i++)
-    run(in, out, memory);
+    tn_program_run(run, in, out, memory);
   double start = tn_now();
-  run(in, out, memory);
+  tn_program_run(run, in, out, memory);
   double once = tn_now() - start;
   int runs = o->runs ? o->runs : once > 0.2 ? 5 : once * 20000 < 1 ? 20000 : (int)(1 / once);
   double *took = TN_NEW_ARRAY(tn_ctx_arena(ctx), double, runs);
   for (int i = 0; i < runs; i++) {
     start = tn_now();
-    run(in, out, memory);
+    tn_program_run(run, in, out, memory);
     took[i] = tn_now() - start;
   }
   qsort(took, (size_t)runs, sizeof *took, ascending);
@@ -129,9 +129,9 @@ static void print_results(tn_ctx *ctx, const struct tn_options *o, struct tn_bui
     struct tn_str s;
     tn_str_init(&s, tn_ctx_arena(ctx));
     tn_str_add(&s,
-               "{\"threads\": 1, \"runs\": %d, \"median_us\": %.3f, \"min_us\": %.3f, \"p95_us\": %.3f, "
+               "{\"threads\": %d, \"runs\": %d, \"median_us\": %.3f, \"min_us\": %.3f, \"p95_us\": %.3f, "
                "\"flops\": %" PRId64 ", \"peak_flops_per_s\": %.4g, \"peak_bytes_per_s\": %.4g, \"kernels\": [",
-               t.runs, t.median * 1e6, t.min * 1e6, t.p95 * 1e6, f->flops, flops, bytes);
+               o->threads, t.runs, t.median * 1e6, t.min * 1e6, t.p95 * 1e6, f->flops, flops, bytes);
     for (int i = 0; i < f->kernel_count; i++) {
       tn_str_add(&s, "%s{\"name\": ", i ? ", " : "");
       tn_json_string(&s, f->kernels[i].node);
@@ -142,8 +142,8 @@ static void print_results(tn_ctx *ctx, const struct tn_options *o, struct tn_bui
     puts(s.at);
     return;
   }
-  printf("%s: median %.1f us, min %.1f us, p95 %.1f us over %d runs, 1 thread\n", built->module->name,
-         t.median * 1e6, t.min * 1e6, t.p95 * 1e6, t.runs);
+  printf("%s: median %.1f us, min %.1f us, p95 %.1f us over %d runs, %d thread%s\n", built->module->name,
+         t.median * 1e6, t.min * 1e6, t.p95 * 1e6, t.runs, o->threads, o->threads > 1 ? "s" : "");
   printf("%.2f GFLOP/s; this core: %.1f GFLOP/s in products, %.1f GB/s in copies\n",
          (double)f->flops / t.median * 1e-9, flops * 1e-9, bytes * 1e-9);
   printf("%10s %9s %8s %6s  %s\n", "us", "GFLOP/s", "GB/s", "limit", "kernel");
@@ -161,8 +161,9 @@ bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o) {
   struct tn_built built, profiled;
   if (!tn_build_model(ctx, o, NULL, false, &built) || !tn_build_model(ctx, o, NULL, true, &profiled))
     return false;
-  tn_run_function *run = tn_codegen_load(built.cg, NULL), *watched = tn_codegen_load(profiled.cg, on_kernel);
-  if (!run || !watched)
+  struct tn_program run, watched;
+  if (!tn_program_load(ctx, o, built.cg, NULL, &run) ||
+      !tn_program_load(ctx, o, profiled.cg, on_kernel, &watched))
     return false;
   tn_arena *arena = tn_ctx_arena(ctx);
   struct tn_graph *g = built.module->main;
@@ -189,13 +190,13 @@ bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o) {
   void *memory = tn_alloc_raw(arena, (size_t)tn_codegen_facts(built.cg)->arena_bytes + 64, 64);
   double flops = peak_flops(ctx, o), bytes = peak_bytes(ctx);
   tn_progress.pass = "the compiled model's run";
-  struct timing t = time_runs(ctx, o, run, in, out, memory);
+  struct timing t = time_runs(ctx, o, &run, in, out, memory);
   int passes = t.median > 0.05 ? 5 : 50;
-  watched(in, out, memory);
+  tn_program_run(&watched, in, out, memory);
   memset(kernel_seconds, 0, sizeof kernel_seconds);
   for (int i = 0; i < passes; i++) {
     last_hook = tn_now();
-    watched(in, out, memory);
+    tn_program_run(&watched, in, out, memory);
   }
   print_results(ctx, o, &built, t, flops, bytes, passes);
   return true;

@@ -75,9 +75,19 @@ bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_giv
                     struct tn_built *out);
 const char *tn_model_prefix(tn_ctx *ctx, const struct tn_options *o);
 
+/* A build loaded into this process, with o->threads threads that live as long as ctx (program.c). */
+struct tn_program {
+  tn_run_function *run; /* or, with threads: */
+  tn_parallel_run_function *run_parallel;
+  struct tenon_parallel *pool;
+};
+bool tn_program_load(tn_ctx *ctx, const struct tn_options *o, struct tn_codegen *cg, void (*hook)(int kernel),
+                     struct tn_program *out);
+int tn_program_run(const struct tn_program *p, const void *const *inputs, void *const *outputs, void *arena);
+
 /* Runs a loaded model once on `inputs` (all of the model's, in order); outputs are allocated in arena. */
-bool tn_execute(tn_ctx *ctx, struct tn_built *built, const struct tn_tensor *inputs, tn_run_function *run,
-                struct tn_tensor **outputs, size_t *output_count);
+bool tn_execute(tn_ctx *ctx, struct tn_built *built, const struct tn_tensor *inputs,
+                const struct tn_program *program, struct tn_tensor **outputs, size_t *output_count);
 /* What --per-node finds: a sentence. */
 const char *tn_first_difference(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built,
                                 const struct tn_tensor *inputs);

@@ -272,8 +272,8 @@ bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_giv
   return out->cg && (tn_codegen_facts(out->cg), tn_diag_count(ctx, TN_ERROR) == 0);
 }
 
-bool tn_execute(tn_ctx *ctx, struct tn_built *built, const struct tn_tensor *inputs, tn_run_function *run,
-                struct tn_tensor **outputs, size_t *output_count) {
+bool tn_execute(tn_ctx *ctx, struct tn_built *built, const struct tn_tensor *inputs,
+                const struct tn_program *program, struct tn_tensor **outputs, size_t *output_count) {
   tn_arena *arena = tn_ctx_arena(ctx);
   struct tn_graph *g = built->module->main;
   const void **in = TN_NEW_ARRAY(arena, const void *, g->inputs.count + 1);
@@ -303,7 +303,7 @@ bool tn_execute(tn_ctx *ctx, struct tn_built *built, const struct tn_tensor *inp
   }
   void *memory = tn_alloc_raw(arena, (size_t)tn_codegen_facts(built->cg)->arena_bytes + 64, 64);
   tn_progress.pass = "the compiled model's run";
-  int status = run(in, out, memory);
+  int status = tn_program_run(program, in, out, memory);
   if (status != 0) {
     tn_report(ctx, TN_BUG, (struct tn_where){0}, "the compiled model returned %d", status);
     return false;

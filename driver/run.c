@@ -67,8 +67,9 @@ bool tn_command_run(tn_ctx *ctx, const struct tn_options *o) {
   struct tn_built built;
   if (!tn_build_model(ctx, o, &given, false, &built))
     return false;
-  tn_run_function *run = tn_codegen_load(built.cg, NULL);
-  if (!run || !tn_execute(ctx, &built, inputs, run, &outputs, &output_count))
+  struct tn_program program;
+  if (!tn_program_load(ctx, o, built.cg, NULL, &program) ||
+      !tn_execute(ctx, &built, inputs, &program, &outputs, &output_count))
     return false;
   if (o->output_dir && mkdir(o->output_dir, 0777) != 0) {
     struct stat s;

@@ -48,8 +48,9 @@ static bool verify_folder(void *user) {
     if (!tn_run_foreign(f->ctx, f->o, &built, inputs, &outputs, &output_count))
       return false;
   } else {
-    tn_run_function *run = tn_codegen_load(built.cg, NULL);
-    if (!run || !tn_execute(f->ctx, &built, inputs, run, &outputs, &output_count))
+    struct tn_program program;
+    if (!tn_program_load(f->ctx, f->o, built.cg, NULL, &program) ||
+        !tn_execute(f->ctx, &built, inputs, &program, &outputs, &output_count))
       return false;
   }
   if (expected_count != output_count) {

@@ -4,7 +4,7 @@
  * nothing is allocated.  This header and the one generated for a model declare the same types; either may come
  * first. */
 #ifndef TENON_MODEL_ABI
-#define TENON_MODEL_ABI 1
+#define TENON_MODEL_ABI 2
 
 #include <stddef.h>
 #include <stdint.h>
@@ -42,6 +42,14 @@ struct tenon_tensor {
   const int32_t *zero_point;
 };
 
+/* A parallel-for that the program gives: tenon_threads.h has one, and any other will do (OpenMP, a task system).
+ * run: calls body(context, begin, end) on ranges that cover 0 .. count-1 once each, begin < end, in any order and on
+ * any threads, and returns when all have returned; what they wrote is then seen by the caller. */
+struct tenon_parallel {
+  void (*run)(struct tenon_parallel *self, int64_t count, void (*body)(void *context, int64_t begin, int64_t end),
+              void *context);
+};
+
 struct tenon_model {
   int32_t abi; /* TENON_MODEL_ABI */
   int32_t arena_align;
@@ -52,6 +60,10 @@ struct tenon_model {
   const struct tenon_tensor *inputs, *outputs;
   /* inputs, outputs: one pointer a tensor, in order.  Re-entrant: all state is in the arena. */
   int (*run)(const void *const *inputs, void *const *outputs, void *arena);
+  /* The same with its loops shared between threads; parallel NULL: on this one alone.  The results have the same
+   * bits however many threads there are.  NULL in a model that was compiled for one thread. */
+  int (*run_parallel)(const void *const *inputs, void *const *outputs, void *arena,
+                      struct tenon_parallel *parallel);
 };
 
 #endif
