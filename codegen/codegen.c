@@ -73,6 +73,10 @@ const struct tn_build_facts *tn_codegen_facts(struct tn_codegen *cg) {
   return &cg->facts;
 }
 
+const struct tn_target *tn_codegen_target(const struct tn_codegen *cg) {
+  return &cg->target;
+}
+
 const char *tn_codegen_triple(const struct tn_codegen *cg) {
   return cg->target.triple;
 }

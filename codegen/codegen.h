@@ -24,6 +24,7 @@ struct tn_build_kernel {
   const char *symbol; /* "digits_k3_conv1" */
   const char *node;
   int64_t flops, bytes, macs; /* a call */
+  int64_t written, constant;  /* of bytes: written; read from constants */
   int64_t calls;              /* a run; loop bodies count their trips when known */
 };
 
@@ -50,6 +51,7 @@ bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_by
 /* The text of <name>.h. */
 char *tn_codegen_header(struct tn_codegen *cg, tn_arena *arena);
 const char *tn_codegen_triple(const struct tn_codegen *cg);
+const struct tn_target *tn_codegen_target(const struct tn_codegen *cg); /* codegen/target.h */
 
 /* Loads the object into this process.  The run function takes arrays of pointers in the order of the graph's
  * inputs and outputs.  hook (with options.profile): called after each kernel with its number in facts.kernels. */

@@ -343,57 +343,9 @@ static void lower_reduction(struct tn_lower *l, struct tn_node *anchor, const st
 /* ---- work counted ------------------------------------------------------------------------------------------
  */
 
-/* Each distinct operator counts once a point. */
-static int64_t count_ops(struct tn_nest *n, const struct tn_expr *e, bool *seen) {
-  if (!e || seen[e->id])
-    return 0;
-  seen[e->id] = true;
-  int64_t ops = 0;
-  if (e->kind == TN_EX_OP && e->dtype != TN_INDEX) {
-    ops = e->op.op != TN_CAST && e->op.op != TN_SELECT && e->dtype != TN_BOOL;
-    for (int i = 0; i < e->op.argc; i++)
-      ops += count_ops(n, e->op.arg[i], seen);
-  }
-  return ops;
-}
-
-static int64_t count_list(struct tn_nest *n, const struct tn_stmt *list, bool *seen) {
-  int64_t total = 0;
-  for (const struct tn_stmt *s = list; s; s = s->next) {
-    int64_t trips = 1;
-    memset(seen, 0, (size_t)n->next_id);
-    switch (s->kind) {
-    case TN_ST_LOOP:
-      total += s->loop.var->extent * count_list(n, s->loop.body, seen);
-      break;
-    case TN_ST_REDUCE:
-      for (int i = 0; i < s->reduce.count; i++)
-        trips *= s->reduce.var[i]->extent;
-      trips *= s->reduce.lane ? s->reduce.lane->extent : 1;
-      total += trips * (1 + count_ops(n, s->reduce.term, seen));
-      break;
-    case TN_ST_LET:
-    case TN_ST_SET:
-      total += count_ops(n, s->let.value, seen);
-      break;
-    case TN_ST_STORE:
-      total += count_ops(n, s->store.value, seen);
-      break;
-    case TN_ST_IF:
-    case TN_ST_WHILE:
-      total += count_list(n, s->branch.then, seen) + count_list(n, s->branch.other, seen);
-      break;
-    }
-  }
-  return total;
-}
-
 static void count_work(struct tn_lower *l, const struct tn_node *anchor) {
   struct tn_nest *n = l->nest;
-  n->flops = count_list(n, n->body, TN_NEW_ARRAY(n->arena, bool, n->next_id + 1));
-  for (size_t i = 0; i < n->bufs.count; i++)
-    if (n->bufs.at[i]->param >= 0)
-      n->bytes += n->bufs.at[i]->count * (int64_t)tn_dtype_size(n->bufs.at[i]->dtype);
+  tn_count_work(n);
   if (anchor && (anchor->op == TN_MATMUL || anchor->op == TN_CONV)) {
     struct tn_reduction r = {0};
     tn_definition_of(anchor->op)->reduce.shape(anchor, &r);

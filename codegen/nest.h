@@ -141,7 +141,8 @@ struct tn_nest {
   int param_count;
   struct tn_stmt *body;
   int64_t flops; /* arithmetic operations a run: multiply and add count one each */
-  int64_t bytes; /* parameter bytes touched a run, each once */
+  int64_t bytes; /* parameter bytes touched a run, each once (twice when read and written) */
+  int64_t bytes_written, bytes_constant; /* of bytes: written; read from constants */
   int64_t macs;  /* multiply-accumulates of contractions */
   /* private */
   struct tn_expr **table;
@@ -211,6 +212,9 @@ void tn_st_replace(struct tn_nest *n, struct tn_stmt *list, int count, struct tn
                    struct tn_expr *const *values);
 
 bool tn_has_parallel(const struct tn_stmt *list); /* some loop in it is TN_LOOP_PARALLEL */
+
+/* Fills flops and the bytes of a nest that is not scheduled yet (work.c). */
+void tn_count_work(struct tn_nest *n);
 
 char *tn_nest_print(tn_arena *arena, const struct tn_nest *nest);
 /* The nest's text with parameter and symbol names left out: equal texts are one kernel. */

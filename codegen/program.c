@@ -233,6 +233,8 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
                                 .node = node->name,
                                 .flops = nest->flops,
                                 .bytes = nest->bytes,
+                                .written = nest->bytes_written,
+                                .constant = nest->bytes_constant,
                                 .macs = nest->macs,
                                 .calls = p->trips};
   row.symbol = tn_strdup(cg->arena, row.symbol);

@@ -17,51 +17,6 @@ static void on_kernel(int kernel) {
   last_hook = tn_now();
 }
 
-/* A product that fits the first-level cache, through the compiler's own contraction: what one core can do. */
-static double peak_flops(tn_ctx *ctx, const struct tn_options *o) {
-  struct tn_module *m = tn_module_create(ctx, "peak", "peak");
-  int64_t n = 192;
-  struct tn_type type = tn_type_make(TN_F32, 2, (tn_dim[]){n, n});
-  struct tn_value *x = tn_graph_input(m->main, "x", type);
-  float *weights = tn_alloc(m->arena, (size_t)(n * n) * sizeof *weights);
-  for (int64_t i = 0; i < n * n; i++)
-    weights[i] = (float)(i % 7) * 0.125f;
-  struct tn_build b = tn_build_at_end(m->main);
-  tn_graph_output(m->main, tn_matmul(&b, x, tn_constant_bytes(&b, type, weights)));
-  struct tn_pass_options p = {.level = 3};
-  struct tn_target_options t = {.cpu = o->cpu, .features = o->features, .opt = 3, .threads = 1};
-  struct tn_codegen *cg = tn_run_passes(m, &p) ? tn_codegen(m, &t, (struct tn_hash){0}) : NULL;
-  tn_run_function *run = cg ? tn_codegen_load(cg, NULL) : NULL;
-  if (!run)
-    return 0;
-  const void *in[] = {weights};
-  void *out[] = {tn_alloc(m->arena, (size_t)(n * n) * sizeof(float))};
-  void *arena = tn_alloc(m->arena, (size_t)tn_codegen_facts(cg)->arena_bytes + 64);
-  double best = 1e9;
-  for (int i = 0; i < 60; i++) {
-    double start = tn_now();
-    run(in, out, arena);
-    double took = tn_now() - start;
-    best = took < best ? took : best;
-  }
-  return 2.0 * (double)(n * n * n) / best;
-}
-
-static double peak_bytes(tn_ctx *ctx) {
-  size_t size = (size_t)64 << 20;
-  char *a = tn_alloc_raw(tn_ctx_arena(ctx), size, 64), *b = tn_alloc_raw(tn_ctx_arena(ctx), size, 64);
-  memset(a, 1, size);
-  memset(b, 2, size);
-  double best = 1e9;
-  for (int i = 0; i < 5; i++) {
-    double start = tn_now();
-    memcpy(a, b, size);
-    double took = tn_now() - start;
-    best = took < best ? took : best;
-  }
-  return 2.0 * (double)size / best;
-}
-
 static bool make_inputs(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built, struct tn_tensor *in) {
   struct tn_graph *g = built->module->main;
   uint64_t seed = 0x9E3779B97F4A7C15u;
@@ -123,7 +78,7 @@ static struct timing time_runs(tn_ctx *ctx, const struct tn_options *o, const st
 }
 
 static void print_results(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built, struct timing t,
-                          double flops, double bytes, int profiled) {
+                          const struct tn_peak *peak, int profiled) {
   const struct tn_build_facts *f = tn_codegen_facts(built->cg);
   if (o->json) {
     struct tn_str s;
@@ -131,12 +86,15 @@ static void print_results(tn_ctx *ctx, const struct tn_options *o, struct tn_bui
     tn_str_add(&s,
                "{\"threads\": %d, \"runs\": %d, \"median_us\": %.3f, \"min_us\": %.3f, \"p95_us\": %.3f, "
                "\"flops\": %" PRId64 ", \"peak_flops_per_s\": %.4g, \"peak_bytes_per_s\": %.4g, \"kernels\": [",
-               o->threads, t.runs, t.median * 1e6, t.min * 1e6, t.p95 * 1e6, f->flops, flops, bytes);
+               o->threads, t.runs, t.median * 1e6, t.min * 1e6, t.p95 * 1e6, f->flops, peak->flops,
+               peak->copy[TN_LEVELS - 1]);
     for (int i = 0; i < f->kernel_count; i++) {
       tn_str_add(&s, "%s{\"name\": ", i ? ", " : "");
       tn_json_string(&s, f->kernels[i].node);
-      tn_str_add(&s, ", \"us\": %.3f, \"flops\": %" PRId64 "}", kernel_seconds[i] / profiled * 1e6,
-                 f->kernels[i].flops * f->kernels[i].calls);
+      tn_str_add(&s, ", \"us\": %.3f, \"flops\": %" PRId64 ", \"bytes\": %" PRId64 ", \"limit_us\": %.3f}",
+                 kernel_seconds[i] / profiled * 1e6, f->kernels[i].flops * f->kernels[i].calls,
+                 f->kernels[i].bytes * f->kernels[i].calls,
+                 tn_peak_seconds(peak, &f->kernels[i], f->weight_bytes) * 1e6);
     }
     tn_str_add(&s, "]}");
     puts(s.at);
@@ -144,17 +102,16 @@ static void print_results(tn_ctx *ctx, const struct tn_options *o, struct tn_bui
   }
   printf("%s: median %.1f us, min %.1f us, p95 %.1f us over %d runs, %d thread%s\n", built->module->name,
          t.median * 1e6, t.min * 1e6, t.p95 * 1e6, t.runs, o->threads, o->threads > 1 ? "s" : "");
-  printf("%.2f GFLOP/s; this core: %.1f GFLOP/s in products, %.1f GB/s in copies\n",
-         (double)f->flops / t.median * 1e-9, flops * 1e-9, bytes * 1e-9);
+  printf("%.2f GFLOP/s; this core: %.1f GFLOP/s in multiply-adds, %.1f GB/s in copies\n",
+         (double)f->flops / t.median * 1e-9, peak->flops * 1e-9, peak->copy[TN_LEVELS - 1] * 1e-9);
   printf("%10s %9s %8s %6s  %s\n", "us", "GFLOP/s", "GB/s", "limit", "kernel");
   for (int i = 0; i < f->kernel_count; i++) {
     double s = kernel_seconds[i] / profiled, calls = (double)f->kernels[i].calls;
     double fl = (double)f->kernels[i].flops * calls / s, by = (double)f->kernels[i].bytes * calls / s;
-    double share = fl / flops > by / bytes ? fl / flops : by / bytes;
+    double share = tn_peak_seconds(peak, &f->kernels[i], f->weight_bytes) / s;
     printf("%10.2f %9.2f %8.2f %5.0f%%  %s\n", s * 1e6, fl * 1e-9, by * 1e-9, share * 100, f->kernels[i].node);
   }
-  printf("limit: share of this core's products or copies, whichever is more; small operands stay in caches and "
-         "may pass 100%%\n");
+  printf("limit: share of what one core can do at most, in multiply-adds or in bytes, whichever binds\n");
 }
 
 bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o) {
@@ -188,7 +145,8 @@ bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o) {
     out[i] = tn_alloc_raw(arena, (size_t)bytes + 64, 64);
   }
   void *memory = tn_alloc_raw(arena, (size_t)tn_codegen_facts(built.cg)->arena_bytes + 64, 64);
-  double flops = peak_flops(ctx, o), bytes = peak_bytes(ctx);
+  struct tn_peak peak;
+  tn_peak_measure(ctx, tn_codegen_target(built.cg), &peak);
   tn_progress.pass = "the compiled model's run";
   struct timing t = time_runs(ctx, o, &run, in, out, memory);
   int passes = t.median > 0.05 ? 5 : 50;
@@ -198,6 +156,6 @@ bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o) {
     last_hook = tn_now();
     tn_program_run(&watched, in, out, memory);
   }
-  print_results(ctx, o, &built, t, flops, bytes, passes);
+  print_results(ctx, o, &built, t, &peak, passes);
   return true;
 }

@@ -4,6 +4,7 @@
 #define TENON_DRIVER_DRIVER_H
 
 #include "codegen/codegen.h"
+#include "codegen/target.h"
 #include "frontend/onnx/onnx.h"
 #include "passes/passes.h"
 
@@ -104,6 +105,16 @@ bool tn_command_inspect(tn_ctx *ctx, const struct tn_options *o);
 /* Runs an object on a vector folder through --runner: see cross.c. */
 bool tn_run_foreign(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built,
                     const struct tn_tensor *inputs, struct tn_tensor **outputs, size_t *output_count);
+/* peak.c: one core's limits, measured with instructions of the target's width; rates by size of working set. */
+#define TN_LEVELS 5
+struct tn_peak {
+  double flops;                            /* float32 operations a second; a multiply-add is two */
+  double read[TN_LEVELS], copy[TN_LEVELS]; /* bytes a second; a byte copied counts twice */
+};
+void tn_peak_measure(tn_ctx *ctx, const struct tn_target *target, struct tn_peak *peak);
+/* The least seconds that a kernel's calls can take, by arithmetic or by memory, whichever binds.  weight_bytes: of
+ * the whole model. */
+double tn_peak_seconds(const struct tn_peak *peak, const struct tn_build_kernel *kernel, int64_t weight_bytes);
 /* A self-contained HTML page about the build. */
 char *tn_report_html(tn_ctx *ctx, struct tn_built *built);
 void tn_json_string(struct tn_str *s, const char *text); /* quoted and escaped */
