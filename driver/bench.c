@@ -17,18 +17,16 @@ static void on_kernel(int kernel) {
   last_hook = tn_now();
 }
 
-static bool make_inputs(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built, struct tn_tensor *in) {
+static bool make_inputs(tn_ctx *ctx, const struct tn_given *given, struct tn_built *built,
+                        struct tn_tensor *in) {
   struct tn_graph *g = built->module->main;
   uint64_t seed = 0x9E3779B97F4A7C15u;
   for (size_t i = 0; i < g->inputs.count; i++) {
     const struct tn_value *v = g->inputs.at[i];
-    const char *file = NULL;
-    for (size_t k = 0; k < o->inputs.count; k++)
-      if (!strcmp(o->inputs.at[k].name, v->name))
-        file = o->inputs.at[k].value;
-    if (file || o->inputs_dir) {
-      if (file ? !tn_npy_read(ctx, file, &in[i]) : !tn_vector_read(ctx, o->inputs_dir, "input", (int)i, &in[i]))
+    if (given->inputs[built->live.at[i]].type.dtype != TN_NONE) {
+      if (!tn_check_input(ctx, v, &given->inputs[built->live.at[i]]))
         return false;
+      in[i] = given->inputs[built->live.at[i]];
       continue;
     }
     int64_t count, bytes;
@@ -116,7 +114,9 @@ static void print_results(tn_ctx *ctx, const struct tn_options *o, struct tn_bui
 
 bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o) {
   struct tn_built built, profiled;
-  if (!tn_build_model(ctx, o, NULL, false, &built) || !tn_build_model(ctx, o, NULL, true, &profiled))
+  struct tn_given given;
+  if (!tn_read_inputs(ctx, o, true, &given) || !tn_build_model(ctx, o, &given, false, &built) ||
+      !tn_build_model(ctx, o, &given, true, &profiled))
     return false;
   struct tn_program run, watched;
   if (!tn_program_load(ctx, o, built.cg, NULL, &run) ||
@@ -125,20 +125,12 @@ bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o) {
   tn_arena *arena = tn_ctx_arena(ctx);
   struct tn_graph *g = built.module->main;
   struct tn_tensor *inputs = TN_NEW_ARRAY(arena, struct tn_tensor, g->inputs.count + 1);
-  if (!make_inputs(ctx, o, &built, inputs))
+  if (!make_inputs(ctx, &given, &built, inputs))
     return false;
   const void **in = TN_NEW_ARRAY(arena, const void *, g->inputs.count + 1);
   void **out = TN_NEW_ARRAY(arena, void *, g->outputs.count + 1);
-  for (size_t i = 0; i < g->inputs.count; i++) {
-    int64_t bytes;
-    tn_type_bytes(&g->inputs.at[i]->type, &bytes);
-    if ((int64_t)inputs[i].bytes != bytes) {
-      tn_report(ctx, TN_ERROR, (struct tn_where){.file = o->model, .node = g->inputs.at[i]->name},
-                "the given value has %zu bytes, the input takes %" PRId64, inputs[i].bytes, bytes);
-      return false;
-    }
+  for (size_t i = 0; i < g->inputs.count; i++)
     in[i] = inputs[i].data;
-  }
   for (size_t i = 0; i < g->outputs.count; i++) {
     int64_t bytes;
     tn_type_bytes(&g->outputs.at[i]->type, &bytes);

@@ -49,18 +49,20 @@ size_t tn_vector_folders(tn_ctx *ctx, const char *path, const char ***out);
 struct tn_tolerance {
   double rtol, atol; /* < 0: chosen by dtype */
 };
+const char *tn_type_text(tn_arena *arena, const struct tn_type *type); /* "f32[1,10]" */
 /* NULL when equal within the tolerance, else what differs, in words. */
 char *tn_compare(tn_arena *arena, const char *name, const struct tn_tensor *got,
                  const struct tn_tensor *expected, struct tn_tolerance tolerance);
 
-/* ---- the pipeline (pipeline.c) ------------------------------------------------------------------------- */
+/* ---- loading (load.c; tir.c for models in text) --------------------------------------------------------- */
 
-struct tn_binding {
-  const char *input;
-  struct tn_tensor tensor;
+struct tn_bindings { /* what --dim, --shape and --bind say */
+  TN_VEC(struct tn_onnx_dim) dims;
+  TN_VEC(struct tn_onnx_shape) shapes;
+  TN_VEC(struct tn_onnx_value) values;
 };
-struct tn_given { /* what run and verify know beyond the options: the inputs of this run, in graph order */
-  const struct tn_tensor *inputs;
+struct tn_given {                 /* what is known beyond the options: the inputs of this run, in graph order */
+  const struct tn_tensor *inputs; /* of dtype TN_NONE: not known */
   size_t count;
 };
 struct tn_built {
@@ -69,8 +71,22 @@ struct tn_built {
   TN_VEC(int) live;           /* numbers (in the model) of the inputs that are still inputs */
   TN_VEC(const char *) bound; /* names of inputs made constants because their values decide shapes */
 };
+/* All inputs of the model, whatever the options bind. */
+bool tn_model_inputs(tn_ctx *ctx, const struct tn_options *o, const struct tn_onnx_port **out, size_t *count);
+/* The model's inputs in order: --input NAME=FILE, --bind NAME=FILE or numbered files of --inputs.  One without
+ * a value is an error, or with `optional` left as TN_NONE. */
+bool tn_read_inputs(tn_ctx *ctx, const struct tn_options *o, bool optional, struct tn_given *out);
+/* What inspect tells, with what the options bind bound.  False when the file cannot be read as a model. */
+bool tn_inspect_model(tn_ctx *ctx, const struct tn_options *o, struct tn_onnx_summary *out);
+bool tn_tir_inspect(tn_ctx *ctx, const struct tn_options *o, const struct tn_bindings *b,
+                    struct tn_onnx_summary *out);
+/* The module of a .tir file, bound.  NULL after a diagnostic. */
+struct tn_module *tn_tir_load(tn_ctx *ctx, const struct tn_options *o, const struct tn_bindings *b);
 /* Load, import, passes; with `stop_after` the module is as that pass left it. */
 bool tn_load(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given, struct tn_built *out);
+
+/* ---- the pipeline (pipeline.c) ------------------------------------------------------------------------- */
+
 /* tn_load and code generation. */
 bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given, bool profile,
                     struct tn_built *out);
@@ -86,6 +102,8 @@ bool tn_program_load(tn_ctx *ctx, const struct tn_options *o, struct tn_codegen 
                      struct tn_program *out);
 int tn_program_run(const struct tn_program *p, const void *const *inputs, void *const *outputs, void *arena);
 
+/* Whether the value is of the input's dtype and shape; else reports. */
+bool tn_check_input(tn_ctx *ctx, const struct tn_value *input, const struct tn_tensor *given);
 /* Runs a loaded model once on `inputs` (all of the model's, in order); outputs are allocated in arena. */
 bool tn_execute(tn_ctx *ctx, struct tn_built *built, const struct tn_tensor *inputs,
                 const struct tn_program *program, struct tn_tensor **outputs, size_t *output_count);

@@ -68,15 +68,21 @@ static void print_json(tn_ctx *ctx, const struct tn_onnx_summary *m) {
 
 bool tn_command_inspect(tn_ctx *ctx, const struct tn_options *o) {
   struct tn_onnx_summary m;
-  if (!tn_onnx_inspect(ctx, o->model, NULL, &m))
+  if (!tn_inspect_model(ctx, o, &m))
     return false;
-  tn_diag_truncate(ctx, 0); /* what the import had to say is in the summary */
+  /* What the import had to say of gaps is in the summary; what else is wrong is not. */
+  bool good = m.module || m.outcome.gap_count || m.outcome.needed_count;
+  if (good)
+    tn_diag_truncate(ctx, 0);
   if (o->json) {
     print_json(ctx, &m);
-    return true;
+    return good;
   }
-  printf("%s: IR version %" PRId64 ", by %s\n", o->model, m.ir_version,
-         *m.producer ? m.producer : "an unnamed producer");
+  if (m.ir_version)
+    printf("%s: IR version %" PRId64 ", by %s\n", o->model, m.ir_version,
+           *m.producer ? m.producer : "an unnamed producer");
+  else
+    printf("%s: %s\n", o->model, *m.producer ? m.producer : "no IR version");
   for (size_t i = 0; i < m.opset_count; i++)
     printf("  opset  %s %" PRId64 "\n", m.opsets[i].name, m.opsets[i].count);
   for (size_t i = 0; i < m.input_count; i++)
@@ -94,5 +100,5 @@ bool tn_command_inspect(tn_ctx *ctx, const struct tn_options *o) {
   for (size_t i = 0; i < m.outcome.needed_count; i++)
     printf("  input '%s' decides a shape: bind it with --bind %s=FILE.npy\n", m.outcome.needed[i],
            m.outcome.needed[i]);
-  return true;
+  return good;
 }

@@ -27,7 +27,7 @@ static const struct option {
     {"--name", TEXT, AT(name), TN_COMPILE, "PREFIX", "C prefix of symbols and macros (default: from the file)"},
     {"--dim", PAIR, AT(dims), BUILDS | TN_INSPECT, "NAME=N", "bind a symbolic dimension"},
     {"--shape", PAIR, AT(shapes), BUILDS | TN_INSPECT, "INPUT=1x3x224x224", "set an input's shape"},
-    {"--bind", PAIR, AT(binds), BUILDS, "INPUT=FILE.npy",
+    {"--bind", PAIR, AT(binds), BUILDS | TN_INSPECT, "INPUT=FILE.npy",
      "make an input a constant, as when its value decides a shape"},
     {"-O0", LEVEL, 0, BUILDS, NULL, "no optimization"},
     {"-O1", LEVEL, 1, BUILDS, NULL, "little optimization"},
@@ -36,7 +36,7 @@ static const struct option {
     {"-Os", LEVEL, 4, BUILDS, NULL, "as -O2, prefer fewer bytes"},
     {"--threads", NUMBER, AT(threads), BUILDS, "N",
      "share loops between N threads (default 1: none is ever started)"},
-    {"-MD", FLAG, AT(depfile), TN_COMPILE, NULL, "write FILE.d for make and ninja"},
+    {"-MD", FLAG, AT(depfile), TN_COMPILE, NULL, "write FILE.d for make and ninja: every file that was read"},
     {"--weights-section", TEXT, AT(weights_section), TN_COMPILE, "NAME", "section of the weights"},
     {"--quantize", LATER, 0, BUILDS, "KIND", "not supported yet"},
     {"--calibrate", LATER, 0, BUILDS, "DIR", "not supported yet"},
@@ -133,6 +133,9 @@ static int set_option(tn_ctx *ctx, struct tn_options *o, const struct option *ro
       return usage_error(ctx, tn_printf(arena, "%s wants %s, not", row->name, row->value), value);
     TN_VEC(struct tn_pair) *list = field;
     struct tn_pair pair = {tn_strndup(arena, value, (size_t)(equals - value)), equals + 1};
+    for (size_t i = 0; i < list->count; i++)
+      if (!strcmp(list->at[i].name, pair.name))
+        return usage_error(ctx, tn_printf(arena, "%s is given twice for", row->name), pair.name);
     TN_PUSH(arena, list, pair);
     break;
   }
@@ -175,6 +178,12 @@ static const struct option *find_option(const char *arg, unsigned command, const
         !strncmp(table[i].name, arg, length))
       return &table[i];
   return NULL;
+}
+
+static bool is_identifier(const char *name) {
+  const char *letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
+  size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
+  return *name && strchr(letters, *name) && !name[length];
 }
 
 int tn_options_parse(tn_ctx *ctx, int argc, char **argv, struct tn_options *o) {
@@ -226,6 +235,8 @@ int tn_options_parse(tn_ctx *ctx, int argc, char **argv, struct tn_options *o) {
     return usage_error(ctx, "which model? A file name belongs after", argv[1]);
   if (o->command == TN_VERIFY && !o->folders.count)
     return usage_error(ctx, "which test vectors? Folders belong after", o->model);
+  if (o->name && !is_identifier(o->name))
+    return usage_error(ctx, "--name wants a C identifier, not", o->name);
   if (o->threads > MAX_THREADS)
     return usage_error(ctx, tn_printf(arena, "--threads is at most %d, not", MAX_THREADS),
                        tn_printf(arena, "%d", o->threads));

@@ -5,41 +5,43 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* Every input's value: --input NAME=FILE, or numbered files of --inputs. */
-static bool read_inputs(tn_ctx *ctx, const struct tn_options *o, struct tn_tensor **out, size_t *count) {
-  struct tn_onnx_summary summary;
-  size_t before = tn_diag_count(ctx, TN_NOTE);
-  if (!tn_onnx_inspect(ctx, o->model, NULL, &summary))
+static const char *find_pair(const struct tn_pair *pairs, size_t count, const char *name) {
+  for (size_t i = 0; i < count; i++)
+    if (!strcmp(pairs[i].name, name))
+      return pairs[i].value;
+  return NULL;
+}
+
+bool tn_read_inputs(tn_ctx *ctx, const struct tn_options *o, bool optional, struct tn_given *out) {
+  const struct tn_onnx_port *ports;
+  size_t count;
+  if (!tn_model_inputs(ctx, o, &ports, &count))
     return false;
-  tn_diag_truncate(ctx, before);
-  struct tn_tensor *t = TN_NEW_ARRAY(tn_ctx_arena(ctx), struct tn_tensor, summary.input_count + 1);
-  for (size_t i = 0; i < summary.input_count; i++) {
-    const char *name = summary.inputs[i].name, *file = NULL;
-    for (size_t k = 0; k < o->inputs.count; k++)
-      if (!strcmp(o->inputs.at[k].name, name))
-        file = o->inputs.at[k].value;
-    if (file ? !tn_npy_read(ctx, file, &t[i])
-             : o->inputs_dir && !tn_vector_read(ctx, o->inputs_dir, "input", (int)i, &t[i]))
-      return false;
-    if (!file && !o->inputs_dir) {
-      tn_report(ctx, TN_ERROR, (struct tn_where){.file = o->model},
-                "input '%s' (%s %s) has no value: --input %s=FILE.npy", name, summary.inputs[i].dtype,
-                summary.inputs[i].shape, name);
-      return false;
-    }
-  }
   for (size_t k = 0; k < o->inputs.count; k++) {
     bool known = false;
-    for (size_t i = 0; i < summary.input_count; i++)
-      known |= !strcmp(o->inputs.at[k].name, summary.inputs[i].name);
+    for (size_t i = 0; i < count; i++)
+      known |= !strcmp(o->inputs.at[k].name, ports[i].name);
     if (!known) {
       tn_report(ctx, TN_ERROR, (struct tn_where){.file = o->model}, "it has no input '%s'; see tenon inspect",
                 o->inputs.at[k].name);
       return false;
     }
   }
-  *out = t;
-  *count = summary.input_count;
+  struct tn_tensor *t = TN_NEW_ARRAY(tn_ctx_arena(ctx), struct tn_tensor, count + 1);
+  for (size_t i = 0; i < count; i++) {
+    const char *name = ports[i].name, *file = find_pair(o->inputs.at, o->inputs.count, name);
+    file = file ? file : find_pair(o->binds.at, o->binds.count, name);
+    if (file ? !tn_npy_read(ctx, file, &t[i])
+             : o->inputs_dir && !tn_vector_read(ctx, o->inputs_dir, "input", (int)i, &t[i]))
+      return false;
+    if (!file && !o->inputs_dir && !optional) {
+      tn_report(ctx, TN_ERROR, (struct tn_where){.file = o->model},
+                "input '%s' (%s %s) has no value: --input %s=FILE.npy", name, ports[i].dtype, ports[i].shape,
+                name);
+      return false;
+    }
+  }
+  *out = (struct tn_given){t, count};
   return true;
 }
 
@@ -59,17 +61,17 @@ static void print_tensor(const char *name, const struct tn_tensor *t) {
 }
 
 bool tn_command_run(tn_ctx *ctx, const struct tn_options *o) {
-  struct tn_tensor *inputs, *outputs;
-  size_t count, output_count;
-  if (!read_inputs(ctx, o, &inputs, &count))
+  struct tn_tensor *outputs;
+  size_t output_count;
+  struct tn_given given;
+  if (!tn_read_inputs(ctx, o, false, &given))
     return false;
-  struct tn_given given = {inputs, count};
   struct tn_built built;
   if (!tn_build_model(ctx, o, &given, false, &built))
     return false;
   struct tn_program program;
   if (!tn_program_load(ctx, o, built.cg, NULL, &program) ||
-      !tn_execute(ctx, &built, inputs, &program, &outputs, &output_count))
+      !tn_execute(ctx, &built, given.inputs, &program, &outputs, &output_count))
     return false;
   if (o->output_dir && mkdir(o->output_dir, 0777) != 0) {
     struct stat s;

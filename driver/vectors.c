@@ -64,7 +64,7 @@ size_t tn_vector_folders(tn_ctx *ctx, const char *path, const char ***out) {
 /* ---- comparison --------------------------------------------------------------------------------------------
  */
 
-static const char *type_text(tn_arena *arena, const struct tn_type *t) {
+const char *tn_type_text(tn_arena *arena, const struct tn_type *t) {
   struct tn_str s;
   tn_str_init(&s, arena);
   tn_str_add(&s, "%s[", tn_dtype_name(t->dtype));
@@ -94,8 +94,8 @@ char *tn_compare(tn_arena *arena, const char *name, const struct tn_tensor *got,
                  const struct tn_tensor *expected, struct tn_tolerance tolerance) {
   enum tn_dtype dtype = got->type.dtype;
   if (dtype != expected->type.dtype || !tn_shape_equal(&got->type, &expected->type))
-    return tn_printf(arena, "output '%s' is %s, expected %s", name, type_text(arena, &got->type),
-                     type_text(arena, &expected->type));
+    return tn_printf(arena, "output '%s' is %s, expected %s", name, tn_type_text(arena, &got->type),
+                     tn_type_text(arena, &expected->type));
   int64_t count;
   tn_type_count(&got->type, &count);
   if (!tn_dtype_is_float(dtype))

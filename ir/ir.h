@@ -329,6 +329,20 @@ void tn_store_int(enum tn_dtype dtype, void *data, int64_t i, int64_t value);
 /* Reports an error about the node: "file: error: node 'n' (Conv): ...". */
 void tn_node_error(const struct tn_node *node, const char *format, ...) TN_PRINTF(2, 3);
 
+/* ---- binding (bind.c) ---------------------------------------------------------------------------------- */
+
+struct tn_dim_extent {
+  tn_dim symbol; /* a named one, of the module */
+  int64_t extent;
+};
+/* The symbols become numbers, also in what is derived from them, and every type is inferred anew.  False after
+ * a diagnostic when an extent is outside the symbol's bounds or a node does not fit; the module is of no use
+ * then. */
+bool tn_bind_dims(struct tn_module *module, const struct tn_dim_extent *extents, size_t count);
+/* Makes input `index` of the main graph a constant of its name.  The tensor is of the input's dtype and shape;
+ * its data lives as long as the module. */
+void tn_bind_input(struct tn_graph *graph, size_t index, const struct tn_tensor *tensor);
+
 /* ---- shapes by value (values.c) -------------------------------------------------------------------------- */
 
 /* The elements of a small integer tensor as dimensions (static or symbolic), followed through Shape, Gather,

@@ -158,7 +158,8 @@ static bool join(struct tn_fuse *f, struct tn_node *node, int position) {
 }
 
 static void place(struct tn_fuse *f, struct tn_node *node, int position) {
-  if (node->op == TN_CONSTANT || node->op == TN_IF || node->op == TN_LOOP || node->out_count == 0)
+  bool placed = node->op == TN_CONSTANT || node->op == TN_IF || node->op == TN_LOOP || node->op == TN_KERNEL;
+  if (placed || node->out_count == 0) /* a kernel: of text that was printed after an earlier fuse */
     return;
   if (tn_fuse_inlinable(node) && join(f, node, position))
     return;
