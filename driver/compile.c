@@ -19,7 +19,7 @@ struct writing {
   const struct tn_options *o;
   struct tn_built *built;
   const char *base; /* output path without suffix */
-  TN_VEC(const char *) done;
+  TN_VEC(struct tn_file) files;
 };
 
 static const char *suffix_of(const char *path) {
@@ -56,10 +56,15 @@ static bool choose(struct writing *w, bool *want) {
   return true;
 }
 
+/* All files are written at the end: all of them or none. */
 static bool put_file(struct writing *w, const char *path, const void *bytes, size_t size) {
-  if (!tn_file_write(w->ctx, path, bytes, size))
-    return false;
-  TN_PUSH(tn_ctx_arena(w->ctx), &w->done, path);
+  for (size_t i = 0; i < w->files.count; i++)
+    if (!strcmp(w->files.at[i].path, path)) {
+      tn_report(w->ctx, TN_ERROR, (struct tn_where){.file = path}, "two outputs would go to this file");
+      return false;
+    }
+  struct tn_file file = {path, {bytes, size}};
+  TN_PUSH(tn_ctx_arena(w->ctx), &w->files, file);
   return true;
 }
 
@@ -76,18 +81,21 @@ static int run_program(const char *const *argv) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Makes a library of the object: through a temporary beside it, so that it appears whole. */
+/* Makes a library of the object, in a folder of its own beside it. */
 static bool put_library(struct writing *w, const char *path, struct tn_bytes object, bool shared) {
   tn_ctx *ctx = w->ctx;
   tn_arena *arena = tn_ctx_arena(ctx);
+  struct tn_where where = {.file = path};
   const char *triple = tn_codegen_triple(w->built->cg);
+  char *folder = tn_printf(arena, "%s.tmpXXXXXX", path);
+  if (!mkdtemp(folder)) {
+    tn_report(ctx, TN_ERROR, where, "cannot create: %s", strerror(errno));
+    return false;
+  }
   /* The member keeps a name that does not depend on the process: equal input, equal bytes. */
-  const char *folder = tn_printf(arena, "%s.tmp%ld", path, (long)getpid());
   const char *part = tn_printf(arena, "%s/%s.o", folder, tn_model_prefix(ctx, w->o));
   const char *made = tn_printf(arena, "%s/library", folder);
-  const char *const make_folder[] = {"mkdir", "-p", folder, NULL}, *const remove_folder[] = {"rm", "-rf",
-                                                                                             folder, NULL};
-  bool ok = run_program(make_folder) == 0 && tn_file_write(ctx, part, object.at, object.size);
+  bool ok = tn_file_write(ctx, part, object.at, object.size);
   const char *archive[][6] = {
       {"llvm-ar-22", "rcsD", made, part}, {"llvm-ar", "rcsD", made, part}, {"ar", "rcsD", made, part}};
   const char *link[][8] = {{"ld.lld-22", "-shared", "-o", made, part},
@@ -98,18 +106,19 @@ static bool put_library(struct writing *w, const char *path, struct tn_bytes obj
     status = run_program(shared ? link[i] : archive[i]);
   struct tn_bytes bytes = {0};
   if (ok && status == 127)
-    tn_report(ctx, TN_ERROR, (struct tn_where){.file = path}, "no %s was found on PATH for %s; install %s",
+    tn_report(ctx, TN_ERROR, where, "no %s was found on PATH for %s; install %s",
               shared ? "linker (ld.lld, cc)" : "archiver (llvm-ar, ar)", triple,
               shared ? "lld" : "llvm or binutils");
   else if (ok && status != 0)
-    tn_report(ctx, TN_ERROR, (struct tn_where){.file = path}, "the %s failed with status %d",
-              shared ? "linker" : "archiver", status);
+    tn_report(ctx, TN_ERROR, where, "the %s failed with status %d", shared ? "linker" : "archiver", status);
   ok = ok && status == 0 && tn_file_map(ctx, made, &bytes) && put_file(w, path, bytes.at, bytes.size);
-  run_program(remove_folder);
+  unlink(part);
+  unlink(made);
+  rmdir(folder);
   return ok;
 }
 
-static bool write_kind(struct writing *w, int kind, const char *path) {
+static bool make_kind(struct writing *w, int kind, const char *path) {
   tn_ctx *ctx = w->ctx;
   struct tn_bytes bytes = {0};
   const char *text = NULL;
@@ -173,13 +182,59 @@ static const char *make_escape(tn_arena *arena, const char *path) {
   return s.count ? s.at : "";
 }
 
+/* Every output, FILE first as ninja wants it, then every file that was read: model, external data, values that
+ * were bound. */
+static bool put_depfile(struct writing *w, const char *first, const char *path, const char *const *read,
+                        size_t count) {
+  struct tn_str s;
+  tn_str_init(&s, tn_ctx_arena(w->ctx));
+  tn_str_add(&s, "%s", make_escape(s.arena, first));
+  for (size_t i = 0; i < w->files.count; i++)
+    if (strcmp(w->files.at[i].path, first) != 0)
+      tn_str_add(&s, " %s", make_escape(s.arena, w->files.at[i].path));
+  tn_str_add(&s, ":");
+  for (size_t i = 0; i < count; i++)
+    tn_str_add(&s, " %s", make_escape(s.arena, read[i]));
+  tn_str_add(&s, "\n");
+  return put_file(w, path, s.at, s.count);
+}
+
+static bool put_kinds(struct writing *w, const bool *want, const char *first) {
+  for (int k = 0; k < KINDS; k++) {
+    if (!want[k])
+      continue;
+    /* FILE itself for the kind that its suffix names, or for the only kind there is. */
+    int others = 0;
+    for (int i = 0; i < KINDS; i++)
+      others += i != k && want[i];
+    bool itself = w->o->output && (!strcmp(suffix_of(first), kinds[k].suffix) || !others);
+    const char *path = itself ? first : tn_printf(tn_ctx_arena(w->ctx), "%s%s", w->base, kinds[k].suffix);
+    if (!make_kind(w, k, path))
+      return false;
+  }
+  return true;
+}
+
+/* "-" is standard output, for one kind of text. */
+static bool check_stdout(tn_ctx *ctx, const struct tn_options *o, const bool *want) {
+  int kinds_wanted = 0;
+  for (int k = 0; k < KINDS; k++)
+    kinds_wanted += want[k];
+  if (kinds_wanted == 1 && !want[OBJ] && !want[STATIC_LIB] && !want[SHARED_LIB] && !o->depfile)
+    return true;
+  tn_report(ctx, TN_ERROR, (struct tn_where){0},
+            "-o - takes one kind of text, such as --emit=ir, and no -MD; name a file instead");
+  return false;
+}
+
 bool tn_command_compile(tn_ctx *ctx, const struct tn_options *o) {
   tn_arena *arena = tn_ctx_arena(ctx);
   struct writing w = {.ctx = ctx, .o = o};
   const char *first = o->output ? o->output : tn_printf(arena, "%s.o", tn_model_prefix(ctx, o));
+  bool to_stdout = !strcmp(first, "-");
   w.base = tn_strndup(arena, first, strlen(first) - strlen(suffix_of(first)));
   bool want[KINDS] = {false};
-  if (!choose(&w, want))
+  if (!choose(&w, want) || (to_stdout && !check_stdout(ctx, o, want)))
     return false;
   struct tn_built built;
   w.built = &built;
@@ -190,37 +245,18 @@ bool tn_command_compile(tn_ctx *ctx, const struct tn_options *o) {
     tn_report(ctx, TN_ERROR, (struct tn_where){0}, "--stop-after leaves only the IR to write: add --emit=ir");
     return false;
   }
-  bool ok = only_ir ? tn_load(ctx, o, NULL, &built) : tn_build_model(ctx, o, NULL, false, &built);
-  for (int k = 0; k < KINDS && ok; k++) {
-    if (!want[k])
-      continue;
-    /* FILE itself for the kind that its suffix names, or for the only kind there is. */
-    int others = 0;
-    for (int i = 0; i < KINDS; i++)
-      others += i != k && want[i];
-    bool itself = o->output && (!strcmp(suffix_of(first), kinds[k].suffix) || !others);
-    if (itself && !strcmp(first, "-") && k != OBJ) {
-      struct tn_bytes text = {0};
-      const char *ir = k == IR ? tn_print(arena, built.module) : NULL;
-      if (ir)
-        text = (struct tn_bytes){(const uint8_t *)ir, strlen(ir)};
-      else
-        ok = tn_codegen_emit(built.cg, k == ASM ? TN_EMIT_ASM : k == LLVM ? TN_EMIT_LLVM : TN_EMIT_NEST, &text);
-      fwrite(text.at, 1, text.size, stdout);
-      continue;
-    }
-    ok = write_kind(&w, k, itself ? first : tn_printf(arena, "%s%s", w.base, kinds[k].suffix));
-  }
-  if (ok && o->depfile) {
-    const char *text = tn_printf(arena, "%s: %s\n", make_escape(arena, first), make_escape(arena, o->model));
-    ok = put_file(&w, tn_printf(arena, "%s.d", w.base), text, strlen(text));
-  }
-  if (!ok) {
-    for (size_t i = 0; i < w.done.count; i++)
-      unlink(w.done.at[i]);
+  if (!(only_ir ? tn_load(ctx, o, NULL, &built) : tn_build_model(ctx, o, NULL, false, &built)))
     return false;
-  }
-  if (!only_ir && strcmp(first, "-") != 0)
+  size_t read_count; /* before a library that was made is read, too */
+  const char *const *read = tn_files_read(ctx, &read_count);
+  if (!put_kinds(&w, want, first) ||
+      (o->depfile && !put_depfile(&w, first, tn_printf(arena, "%s.d", w.base), read, read_count)))
+    return false;
+  if (to_stdout)
+    fwrite(w.files.at[0].bytes.at, 1, w.files.at[0].bytes.size, stdout);
+  else if (!tn_files_write(ctx, w.files.at, w.files.count))
+    return false;
+  if (!only_ir && !to_stdout)
     print_sizes(ctx, &w);
   return true;
 }

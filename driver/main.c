@@ -66,6 +66,7 @@ int main(int argc, char **argv) {
   signal(SIGABRT, on_crash);
   signal(SIGFPE, on_crash);
   signal(SIGILL, on_crash);
+  signal(SIGXFSZ, SIG_IGN); /* a file that gets too large is an error of write() */
   tn_ctx *ctx = tn_ctx_create(NULL);
   if (!ctx) {
     put("tenon: error: out of memory\n");

@@ -38,6 +38,7 @@ struct tn_ctx {
   tn_arena *arenas;
   struct tn_guard_frame *guard;
   struct tn_cleanup *cleanups;
+  TN_VEC(const char *) files; /* paths that were read */
   struct tn_diag *diags; /* `first` or a block from the allocator; always room for one more than was reported */
   size_t diag_count, diag_cap;
   struct tn_diag first[TN_FIRST_DIAGS];

@@ -88,6 +88,11 @@ bool tn_file_map(tn_ctx *ctx, const char *path, struct tn_bytes *out) {
   } else
     good = read_stream(ctx, path, fd, mapping);
   close(fd);
+  bool known = !good;
+  for (size_t i = 0; i < ctx->files.count && !known; i++)
+    known = strcmp(ctx->files.at[i], path) == 0;
+  if (!known)
+    TN_PUSH(&ctx->arena, &ctx->files, tn_strdup(&ctx->arena, path));
   if (good)
     *out = (struct tn_bytes){mapping->at, mapping->size};
   return good;
@@ -125,34 +130,62 @@ static int open_temporary(const char *path, char *temporary, size_t room) {
   return -1;
 }
 
-bool tn_file_write(tn_ctx *ctx, const char *path, const void *bytes, size_t size) {
+/* One file on its way: `temporary` holds its bytes until all files are there. */
+struct writing {
+  const char *path, *target; /* as named; behind links */
   char real[PATH_MAX], temporary[PATH_MAX + 64];
+  bool direct; /* a device or a pipe cannot be replaced and must not be */
+};
+
+static bool write_temporary(tn_ctx *ctx, struct writing *w, struct tn_bytes bytes) {
   struct stat info;
-  const char *target = path;
-  bool direct = false;
-  if (stat(path, &info) == 0) {
+  w->target = w->path;
+  if (stat(w->path, &info) == 0) {
     if (S_ISDIR(info.st_mode))
-      return report_errno(ctx, path, "cannot write", EISDIR);
-    /* A device or a pipe cannot be replaced and must not be; a link keeps pointing to what is written. */
-    direct = !S_ISREG(info.st_mode);
-    if (!direct && realpath(path, real))
-      target = real;
+      return report_errno(ctx, w->path, "cannot write", EISDIR);
+    w->direct = !S_ISREG(info.st_mode);
+    if (!w->direct && realpath(w->path, w->real)) /* a link keeps pointing to what is written */
+      w->target = w->real;
   }
-  int fd = direct ? open(target, O_WRONLY | O_CLOEXEC) : open_temporary(target, temporary, sizeof temporary);
-  if (fd < 0)
-    return report_errno(ctx, path, "cannot create", errno);
-  int error = write_all(fd, bytes, size);
-  if (!error && !direct && fsync(fd) != 0)
+  int fd = w->direct ? open(w->target, O_WRONLY | O_CLOEXEC)
+                     : open_temporary(w->target, w->temporary, sizeof w->temporary);
+  if (fd < 0) {
+    w->temporary[0] = 0;
+    return report_errno(ctx, w->path, "cannot create", errno);
+  }
+  int error = write_all(fd, (const char *)bytes.at, bytes.size);
+  if (!error && !w->direct && fsync(fd) != 0)
     error = errno;
   if (close(fd) != 0 && !error)
     error = errno;
-  if (!error && !direct && rename(temporary, target) != 0)
-    error = errno;
-  if (!error)
-    return true;
-  if (!direct)
-    unlink(temporary);
-  return report_errno(ctx, path, "cannot write", error);
+  return !error || report_errno(ctx, w->path, "cannot write", error);
+}
+
+bool tn_files_write(tn_ctx *ctx, const struct tn_file *files, size_t count) {
+  struct writing *all = TN_NEW_ARRAY(&ctx->arena, struct writing, count);
+  bool good = true;
+  for (size_t i = 0; i < count && good; i++) {
+    all[i].path = files[i].path;
+    good = write_temporary(ctx, &all[i], files[i].bytes);
+  }
+  for (size_t i = 0; i < count && good; i++)
+    if (!all[i].direct && rename(all[i].temporary, all[i].target) != 0)
+      good = report_errno(ctx, all[i].path, "cannot write", errno);
+    else
+      all[i].temporary[0] = 0;
+  for (size_t i = 0; i < count; i++)
+    if (all[i].temporary[0])
+      unlink(all[i].temporary);
+  return good;
+}
+
+bool tn_file_write(tn_ctx *ctx, const char *path, const void *bytes, size_t size) {
+  return tn_files_write(ctx, &(struct tn_file){path, {bytes, size}}, 1);
+}
+
+const char *const *tn_files_read(const tn_ctx *ctx, size_t *count) {
+  *count = ctx->files.count;
+  return ctx->files.at;
 }
 
 char *tn_path_beside(tn_arena *arena, const char *path, const char *name) {

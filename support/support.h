@@ -153,6 +153,14 @@ struct tn_bytes {
 bool tn_file_map(tn_ctx *ctx, const char *path, struct tn_bytes *out);
 /* Writes the file whole or not at all: a temporary beside it, fsync, rename.  Reports on failure. */
 bool tn_file_write(tn_ctx *ctx, const char *path, const void *bytes, size_t size);
+struct tn_file {
+  const char *path;
+  struct tn_bytes bytes;
+};
+/* Writes all of them, or none: what was there before stays whole until every byte is on the disk. */
+bool tn_files_write(tn_ctx *ctx, const struct tn_file *files, size_t count);
+/* Paths of the files that were mapped or read, each once, in order: what a result depends on. */
+const char *const *tn_files_read(const tn_ctx *ctx, size_t *count);
 /* "dir/name" relative to the folder that holds `path`. */
 char *tn_path_beside(tn_arena *arena, const char *path, const char *name);
 

@@ -128,6 +128,38 @@ static void failed_write_leaves_the_old_file(void **state) {
   unlink(path);
 }
 
+static void all_files_or_none(void **state) {
+  tn_ctx *ctx = *state;
+  tn_arena *arena = tn_ctx_arena(ctx);
+  char *a = tn_printf(arena, "%s/a", folder), *b = tn_printf(arena, "%s/b", folder);
+  struct tn_bytes bytes, one = {(const uint8_t *)"1", 1}, two = {(const uint8_t *)"22", 2};
+  assert_true(tn_files_write(ctx, (struct tn_file[]){{a, one}, {b, two}}, 2));
+  assert_int_equal(count_entries(), 2);
+  assert_false(tn_files_write(ctx, (struct tn_file[]){{a, two}, {"/dev/full", one}, {b, one}}, 3));
+  assert_false(tn_files_write(ctx, (struct tn_file[]){{a, two}, {folder, one}}, 2));
+  assert_int_equal(count_entries(), 2);
+  assert_true(tn_file_map(ctx, a, &bytes) && bytes.size == 1);
+  assert_true(tn_file_map(ctx, b, &bytes) && bytes.size == 2);
+  unlink(a);
+  unlink(b);
+}
+
+static void what_was_read(void **state) {
+  (void)state;
+  tn_ctx *ctx = tn_ctx_create(NULL);
+  struct tn_bytes bytes;
+  size_t count;
+  tn_files_read(ctx, &count);
+  assert_int_equal(count, 0);
+  assert_true(tn_file_map(ctx, "/dev/null", &bytes));
+  assert_false(tn_file_map(ctx, "/nowhere/x", &bytes));
+  assert_true(tn_file_map(ctx, "/dev/null", &bytes));
+  const char *const *paths = tn_files_read(ctx, &count);
+  assert_int_equal(count, 1);
+  assert_string_equal(paths[0], "/dev/null");
+  tn_ctx_destroy(ctx);
+}
+
 static void paths_beside(void **state) {
   tn_arena *arena = tn_ctx_arena(*state);
   assert_string_equal(tn_path_beside(arena, "a/b/c.onnx", "w.bin"), "a/b/w.bin");
@@ -141,6 +173,7 @@ int main(void) {
       cmocka_unit_test(write_and_read), cmocka_unit_test(links_are_followed),
       cmocka_unit_test(streams),        cmocka_unit_test(errors_are_named),
       cmocka_unit_test(paths_beside),   cmocka_unit_test(failed_write_leaves_the_old_file),
+      cmocka_unit_test(what_was_read),  cmocka_unit_test(all_files_or_none),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
