@@ -84,13 +84,19 @@ static void close_llvm(void *object) {
     LLVMContextDispose(cg->c);
 }
 
-/* A function that multiplies, adds and rounds; its assembly shows which registers and instructions the cpu has.
- */
+/* Functions that multiply, add, round and convert; their assembly shows which registers and instructions the cpu
+ * has. */
 static const char probe_text[] =
     "define void @probe(ptr %p, ptr %q) {\n"
     "  %a = load <16 x float>, ptr %p, align 4\n"
     "  %b = load <16 x float>, ptr %q, align 4\n"
     "  %c = call <16 x float> @llvm.fma.v16f32(<16 x float> %a, <16 x float> %b, <16 x float> %a)\n"
+    "  store <16 x float> %c, ptr %p, align 4\n"
+    "  ret void\n}\n"
+    "define void @probe_add(ptr %p, ptr %q) {\n" /* vectors without a fused multiply-add */
+    "  %a = load <16 x float>, ptr %p, align 4\n"
+    "  %b = load <16 x float>, ptr %q, align 4\n"
+    "  %c = fadd <16 x float> %a, %b\n"
     "  store <16 x float> %c, ptr %p, align 4\n"
     "  ret void\n}\n"
     "define float @probe_round(float %x) {\n"
@@ -181,6 +187,21 @@ static bool find_family(struct tn_codegen *cg) {
 
 #define FORK_NS 10000 /* waking and joining threads takes 2 to 5 us */
 
+/* What a Linux distribution's triple means when no cpu is named.  LLVM's own answer is the architecture's smallest
+ * member, whose objects do not link with the distribution's. */
+static const char *distribution_features(const char *triple, const char *cpu) {
+  bool armv7 = (has_prefix(triple, "armv7-") || has_prefix(triple, "armv7a-")) && strstr(triple, "eabihf");
+  if (armv7 && (!*cpu || has_prefix(cpu, "cortex-a")))
+    return "+neon"; /* as C compilers take it; LLVM leaves it to them, for named cpus too */
+  if (*cpu)
+    return "";
+  if (has_prefix(triple, "riscv64-") && strstr(triple, "-linux"))
+    return "+m,+a,+f,+d,+c"; /* rv64gc, lp64d */
+  if (has_prefix(triple, "arm-") && strstr(triple, "-linux-gnueabihf"))
+    return "+armv7-a,+vfp3d16"; /* Debian's armhf: no NEON unless it is asked for */
+  return "";
+}
+
 bool tn_llvm_open(struct tn_codegen *cg) {
   init_targets();
   tn_ctx_cleanup(cg->ctx, close_llvm, cg);
@@ -203,8 +224,9 @@ bool tn_llvm_open(struct tn_codegen *cg) {
     LLVMDisposeMessage(name);
     LLVMDisposeMessage(list);
   } else {
+    const char *base = distribution_features(t->triple, cpu);
     t->cpu = cpu;
-    t->features = features;
+    t->features = tn_printf(cg->arena, "%s%s%s", base, *base && *features ? "," : "", features);
   }
   char *message = NULL;
   LLVMTargetRef target;

@@ -66,16 +66,31 @@ aarch64)
   vector_fma='fmla.*v[0-9]*\.4s'
   ;;
 armv7)
-  compile --target=armv7-linux-gnueabihf --features=+neon,+vfp4
+  compile --target=armv7-linux-gnueabihf
+  user arm-linux-gnueabihf qemu-arm
+  vector_fma='vmla.f32.*q[0-9]'
+  ;;
+armv7-vfp4)
+  compile --target=armv7-linux-gnueabihf --features=+vfp4
   user arm-linux-gnueabihf qemu-arm
   vector_fma='vfma.f32.*q[0-9]'
   ;;
+armv7-cortex-a9)
+  compile --target=armv7-linux-gnueabihf --cpu=cortex-a9
+  user arm-linux-gnueabihf "qemu-arm -cpu cortex-a9"
+  vector_fma='v(mla|add).f32.*q[0-9]'
+  ;;
+armhf) # no NEON
+  compile --target=arm-linux-gnueabihf
+  user arm-linux-gnueabihf qemu-arm
+  vector_fma='vmla.f32.*s[0-9]'
+  ;;
 riscv64)
-  compile --target=riscv64-linux-gnu --features=+m,+a,+f,+d,+c
+  compile --target=riscv64-linux-gnu
   user riscv64-linux-gnu qemu-riscv64
   ;;
 riscv64-v)
-  compile --target=riscv64-linux-gnu --features=+m,+a,+f,+d,+c,+v
+  compile --target=riscv64-linux-gnu --features=+v
   user riscv64-linux-gnu "qemu-riscv64 -cpu rv64,v=true,vext_spec=v1.0"
   vector_fma='vfm(add|acc).vf'
   ;;
