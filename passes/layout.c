@@ -15,6 +15,9 @@
 #define KERNEL_COST 64.0
 /* A contraction packs its operands, so that a transpose of one is mostly absorbed. */
 #define MATMUL_SHARE 0.25
+/* Of two equal places for the last transpose the later one is better: what is elementwise before it can be the
+ * epilogue of a reduction. */
+#define LATE_SHARE 0.98
 #define MAX_CANDIDATES 12
 #define MAX_FOLLOWERS 24
 #define SWEEPS 8
@@ -393,8 +396,8 @@ static void add_value_edges(struct choice *c, struct tn_value *value) {
     else if (tn_layout_role(user) == TN_ROLE_FIXED && share < 1)
       share = user->op == TN_MATMUL ? MATMUL_SHARE : 1;
   }
-  if (tn_value_is_output(value))
-    share = 1;
+  if (tn_value_is_output(value) && share < LATE_SHARE)
+    share = LATE_SHARE;
   if (share > 0)
     add_edge(c, EDGE_USED, NULL, value, NULL, share);
 }
