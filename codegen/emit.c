@@ -113,9 +113,9 @@ static void reduce_step(struct tn_emit *e, struct reduction *r, int chain) {
   }
 }
 
-/* Keeps LLVM's scheduler from hoisting the loads of the next step over this one's arithmetic: with a tile that fills
- * the register file each value that lives a step longer is a spill.  An empty piece of assembly orders the loads
- * around it and is no instruction. */
+/* Keeps LLVM's scheduler from hoisting the loads of the next step over this one's arithmetic: with a tile that
+ * fills the register file each value that lives a step longer is a spill.  An empty piece of assembly orders
+ * the loads around it and is no instruction. */
 static void separate_steps(struct tn_emit *e, const struct reduction *r) {
   if (r->pts->count * r->chains * 2 < e->target->vector_regs)
     return;
@@ -284,6 +284,10 @@ static void emit_loop(struct tn_emit *e, struct points *pts, const struct tn_stm
       inner.at[i].var[var->id] = (struct tn_val){tn_emit_index(e, i % var->extent), false};
     }
     uint64_t before = e->tiled;
+    const struct tn_var *outer_tile = e->tile;
+    struct tn_point *outer_points = e->tile_points;
+    e->tile = var;
+    e->tile_points = inner.at;
     if (inner.count > 1)
       e->tiled |= bit_of(var);
     else
@@ -291,6 +295,8 @@ static void emit_loop(struct tn_emit *e, struct points *pts, const struct tn_stm
     e->stamp++;
     emit_list(e, &inner, st->loop.body);
     e->tiled = before;
+    e->tile = outer_tile;
+    e->tile_points = outer_points;
     e->stamp++;
     return;
   }
@@ -322,6 +328,8 @@ static void emit_let(struct tn_emit *e, struct points *pts, const struct tn_stmt
 }
 
 static void emit_branch(struct tn_emit *e, struct points *pts, const struct tn_stmt *st) {
+  const struct tn_var *tile = e->tile;
+  e->tile = NULL; /* the points part ways */
   for (int i = 0; i < pts->count; i++) {
     struct points one = {&pts->at[i], 1};
     LLVMBasicBlockRef test = st->kind == TN_ST_WHILE ? new_block(e, "while") : NULL;
@@ -342,6 +350,18 @@ static void emit_branch(struct tn_emit *e, struct points *pts, const struct tn_s
     }
     enter(e, after);
   }
+  e->tile = tile;
+}
+
+static void emit_stores(struct tn_emit *e, struct points *pts, const struct tn_stmt *st) {
+  bool tiles = e->tile && pts->at == e->tile_points;
+  for (int i = 0; i < pts->count;) {
+    if (tiles && i % e->tile->extent == 0 && tn_emit_store_block(e, &pts->at[i], st)) {
+      i += (int)e->tile->extent;
+      continue;
+    }
+    tn_emit_store(e, &pts->at[i++], st);
+  }
 }
 
 static void emit_list(struct tn_emit *e, struct points *pts, const struct tn_stmt *list) {
@@ -358,8 +378,7 @@ static void emit_list(struct tn_emit *e, struct points *pts, const struct tn_stm
       emit_let(e, pts, st);
       break;
     case TN_ST_STORE:
-      for (int i = 0; i < pts->count; i++)
-        tn_emit_store(e, &pts->at[i], st);
+      emit_stores(e, pts, st);
       e->stamp++; /* what follows may read what was stored */
       break;
     case TN_ST_IF:

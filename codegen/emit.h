@@ -9,7 +9,8 @@
 #include <llvm-c/Core.h>
 
 /* A value of the expression being emitted: one scalar for all lanes, or a vector of them.
- * In SSA form f16 and bf16 are floats that hold representable values, bool is i1, TN_INDEX the pointer's width. */
+ * In SSA form f16 and bf16 are floats that hold representable values, bool is i1, TN_INDEX the pointer's width.
+ */
 struct tn_val {
   LLVMValueRef v;
   bool vec;
@@ -17,7 +18,7 @@ struct tn_val {
 
 /* One iteration of the tile loops around: the variables' values there, and what was emitted already. */
 struct tn_point {
-  struct tn_val *var; /* by variable id; a SET variable's is the address of its slot */
+  struct tn_val *var;  /* by variable id; a SET variable's is the address of its slot */
   struct tn_val *memo; /* by expression id */
   int *stamp;          /* memo entry is valid when it equals tn_emit.stamp */
 };
@@ -32,11 +33,13 @@ struct tn_emit {
   LLVMValueRef function;
   LLVMBasicBlockRef entry; /* for allocas */
   struct tn_math math;
-  LLVMValueRef *buffer; /* by index in nest->bufs */
+  LLVMValueRef *buffer;      /* by index in nest->bufs */
   const struct tn_var *lane; /* loop variable of the lanes; NULL: scalar code */
   int lanes;
-  uint64_t tiled; /* variables (by bit, as tn_expr.uses) whose values differ between points */
-  struct tn_point first; /* the point that shares what no tile variable touches */
+  uint64_t tiled;            /* variables (by bit, as tn_expr.uses) whose values differ between points */
+  struct tn_point first;     /* the point that shares what no tile variable touches */
+  const struct tn_var *tile; /* the innermost tile loop around, NULL: none; its iterations are neighbours in */
+  struct tn_point *tile_points; /* ... the points of all tile loops around */
   int stamp;
   const bool *noalias;   /* by index in nest->bufs: overlaps no other */
   LLVMValueRef parallel; /* the program's parallel-for (or null), when the nest has parallel loops */
@@ -52,8 +55,8 @@ LLVMValueRef tn_emit_index(const struct tn_emit *e, int64_t value);
 LLVMValueRef tn_emit_number(const struct tn_emit *e, enum tn_dtype dtype, double value);
 LLVMValueRef tn_emit_splat(struct tn_emit *e, LLVMValueRef scalar);
 LLVMValueRef tn_emit_widened(struct tn_emit *e, struct tn_val val); /* as a vector when in lanes */
-LLVMValueRef tn_emit_call(struct tn_emit *e, const char *intrinsic, LLVMTypeRef *overloads, unsigned overload_count,
-                          LLVMValueRef *args, unsigned arg_count);
+LLVMValueRef tn_emit_call(struct tn_emit *e, const char *intrinsic, LLVMTypeRef *overloads,
+                          unsigned overload_count, LLVMValueRef *args, unsigned arg_count);
 
 /* The scalar operator on values of `from`, giving `to`; all args scalar, or all vectors. emit_op.c */
 LLVMValueRef tn_emit_op(struct tn_emit *e, enum tn_op op, enum tn_dtype from, enum tn_dtype to, int flags,
@@ -70,6 +73,17 @@ LLVMValueRef tn_emit_round(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef 
 /* Expressions and memory. emit_expr.c */
 struct tn_val tn_emit_expr(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x);
 void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *st);
+LLVMValueRef tn_emit_address(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index);
+/* The affine position at lane 0. */
+LLVMValueRef tn_emit_first_position(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x);
+LLVMValueRef tn_emit_from_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec);
+LLVMValueRef tn_emit_to_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec);
+
+/* Blocks that lie along the tile's iterations instead of along the lanes.  False, and nothing is emitted, where
+ * that is not so.  A load's block is left in the memos of the points of one tile; `head` is the first of these
+ * points. emit_block.c */
+bool tn_emit_load_block(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x);
+bool tn_emit_store_block(struct tn_emit *e, struct tn_point *head, const struct tn_stmt *st);
 
 /* A list of statements in a function that starts here, where the loop variables have these values. emit.c */
 void tn_emit_iteration(struct tn_emit *e, int count, struct tn_var *const *vars, const LLVMValueRef *values,

@@ -57,6 +57,10 @@ static LLVMValueRef affine_scalar(struct tn_emit *e, struct tn_point *p, const s
   return x->affine.base ? LLVMBuildNSWAdd(e->b, sum, base, "") : sum;
 }
 
+LLVMValueRef tn_emit_first_position(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
+  return affine_scalar(e, p, x, true);
+}
+
 static struct tn_val emit_affine(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
   if (!over_lanes(e, x))
     return scalar(affine_scalar(e, p, x, false));
@@ -84,11 +88,11 @@ static int buffer_number(const struct tn_emit *e, const struct tn_buf *buf) {
   tn_bug(tn_arena_ctx(e->arena), "kernel '%s' uses buffer '%s' of another one", e->nest->name, buf->name);
 }
 
-static LLVMValueRef address(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index) {
+LLVMValueRef tn_emit_address(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index) {
   return LLVMBuildGEP2(e->b, tn_emit_storage(e, buf->dtype), e->buffer[buffer_number(e, buf)], &index, 1, "");
 }
 
-static LLVMValueRef from_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec) {
+LLVMValueRef tn_emit_from_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec) {
   LLVMTypeRef type = tn_emit_widen(e, tn_emit_type(e, dtype), vec);
   switch (dtype) {
   case TN_BOOL:
@@ -108,7 +112,7 @@ static LLVMValueRef from_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMVal
   }
 }
 
-static LLVMValueRef to_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec) {
+LLVMValueRef tn_emit_to_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec) {
   LLVMTypeRef type = tn_emit_widen(e, tn_emit_storage(e, dtype), vec);
   switch (dtype) {
   case TN_BOOL:
@@ -134,7 +138,7 @@ static unsigned align_of(const struct tn_emit *e, enum tn_dtype dtype) {
 }
 
 static LLVMValueRef load_one(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index) {
-  LLVMValueRef v = LLVMBuildLoad2(e->b, tn_emit_storage(e, buf->dtype), address(e, buf, index), "");
+  LLVMValueRef v = LLVMBuildLoad2(e->b, tn_emit_storage(e, buf->dtype), tn_emit_address(e, buf, index), "");
   LLVMSetAlignment(v, align_of(e, buf->dtype));
   return v;
 }
@@ -163,7 +167,7 @@ static LLVMValueRef masked_access(struct tn_emit *e, const char *intrinsic, LLVM
 static LLVMValueRef load_row(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index,
                              LLVMValueRef mask) {
   LLVMTypeRef type = tn_emit_widen(e, tn_emit_storage(e, buf->dtype), true);
-  LLVMValueRef at = address(e, buf, index);
+  LLVMValueRef at = tn_emit_address(e, buf, index);
   if (!mask) {
     LLVMValueRef v = LLVMBuildLoad2(e->b, type, at, "");
     LLVMSetAlignment(v, align_of(e, buf->dtype));
@@ -201,13 +205,15 @@ static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const stru
   if (!over_lanes(e, x)) {
     LLVMValueRef at = affine_scalar(e, p, index, false);
     if (!guard)
-      return scalar(from_storage(e, buf->dtype, load_one(e, buf, at), false));
+      return scalar(tn_emit_from_storage(e, buf->dtype, load_one(e, buf, at), false));
     /* Where the guard is false element 0 is read and dropped: no branch. */
     LLVMValueRef ok = tn_emit_expr(e, p, guard).v;
     LLVMValueRef v = load_one(e, buf, LLVMBuildSelect(e->b, ok, at, zero, ""));
     v = LLVMBuildSelect(e->b, ok, v, LLVMConstNull(LLVMTypeOf(v)), "");
-    return scalar(from_storage(e, buf->dtype, v, false));
+    return scalar(tn_emit_from_storage(e, buf->dtype, v, false));
   }
+  if (tn_emit_load_block(e, p, x))
+    return p->memo[x->id];
   LLVMValueRef mask = guard ? tn_emit_widened(e, tn_emit_expr(e, p, guard)) : NULL;
   int64_t stride;
   LLVMValueRef v;
@@ -230,7 +236,7 @@ static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const stru
     if (mask)
       v = LLVMBuildSelect(e->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "");
   }
-  return vector(from_storage(e, buf->dtype, v, true));
+  return vector(tn_emit_from_storage(e, buf->dtype, v, true));
 }
 
 void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *st) {
@@ -240,7 +246,7 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
   if (!e->lane || (!over_lanes(e, index) && !value.vec)) {
     LLVMValueRef at = affine_scalar(e, p, index, false);
     LLVMBasicBlockRef after = NULL;
-    LLVMValueRef v = to_storage(e, buf->dtype, value.v, false);
+    LLVMValueRef v = tn_emit_to_storage(e, buf->dtype, value.v, false);
     if (guard) {
       LLVMValueRef ok = tn_emit_expr(e, p, guard).v;
       LLVMBasicBlockRef then = LLVMAppendBasicBlockInContext(e->c, e->function, "store");
@@ -248,7 +254,7 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
       LLVMBuildCondBr(e->b, ok, then, after);
       LLVMPositionBuilderAtEnd(e->b, then);
     }
-    LLVMValueRef store = LLVMBuildStore(e->b, v, address(e, buf, at));
+    LLVMValueRef store = LLVMBuildStore(e->b, v, tn_emit_address(e, buf, at));
     LLVMSetAlignment(store, align_of(e, buf->dtype));
     if (after) {
       LLVMBuildBr(e->b, after);
@@ -257,12 +263,12 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
     }
     return;
   }
-  LLVMValueRef v = to_storage(e, buf->dtype, tn_emit_widened(e, value), true);
+  LLVMValueRef v = tn_emit_to_storage(e, buf->dtype, tn_emit_widened(e, value), true);
   LLVMValueRef mask = guard ? tn_emit_widened(e, tn_emit_expr(e, p, guard)) : NULL;
   int64_t stride;
   bool known = tn_ex_stride(index, e->lane, &stride);
   if (known && stride == 1) {
-    LLVMValueRef at = address(e, buf, affine_scalar(e, p, index, true));
+    LLVMValueRef at = tn_emit_address(e, buf, affine_scalar(e, p, index, true));
     if (!mask) {
       LLVMSetAlignment(LLVMBuildStore(e->b, v, at), align_of(e, buf->dtype));
       return;
@@ -285,7 +291,7 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
       LLVMBuildCondBr(e->b, LLVMBuildExtractElement(e->b, mask, lane, ""), then, after);
       LLVMPositionBuilderAtEnd(e->b, then);
     }
-    LLVMSetAlignment(LLVMBuildStore(e->b, one, address(e, buf, at)), align_of(e, buf->dtype));
+    LLVMSetAlignment(LLVMBuildStore(e->b, one, tn_emit_address(e, buf, at)), align_of(e, buf->dtype));
     if (after) {
       LLVMBuildBr(e->b, after);
       LLVMPositionBuilderAtEnd(e->b, after);

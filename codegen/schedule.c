@@ -164,8 +164,9 @@ struct accesses {
   bool *seen;
   double cost; /* scalar memory operations a vector of lanes takes */
   int lanes;
-  size_t widest, narrowest; /* bytes of the values computed */
-  bool constants_free;      /* constants can be packed */
+  size_t widest, narrowest;    /* bytes of the values computed */
+  bool constants_free;         /* constants can be packed */
+  const struct tn_band *turns; /* not NULL: accesses along its other loops can be turned in registers */
 };
 
 static void note_width(struct accesses *a, enum tn_dtype dtype) {
@@ -178,10 +179,24 @@ static void note_width(struct accesses *a, enum tn_dtype dtype) {
   a->narrowest = size < a->narrowest ? size : a->narrowest;
 }
 
-static double access_cost(const struct accesses *a, const struct tn_expr *index) {
+/* The loop along which the access lies when it does not lie along `axis` but could be turned in registers. */
+static struct tn_var *lies_along(const struct tn_band *b, const struct tn_var *axis,
+                                 const struct tn_expr *index) {
+  int64_t stride;
+  if (!tn_ex_stride(index, axis, &stride) || stride == 0 || stride == 1 || stride == -1)
+    return NULL;
+  for (int i = b->loops - 1; i >= 0; i--)
+    if (b->loop[i] != axis && b->loop[i]->extent > 1 && tn_ex_stride(index, b->loop[i], &stride) && stride == 1)
+      return b->loop[i];
+  return NULL;
+}
+
+static double access_cost(const struct accesses *a, const struct tn_expr *index, bool guarded) {
   int64_t stride;
   if (!tn_ex_stride(index, a->var, &stride))
     return a->lanes * 2.0;
+  if (a->turns && !guarded && lies_along(a->turns, a->var, index))
+    return 5 < a->lanes ? 5 : a->lanes;
   return stride == 0 ? 0.5 : stride == 1 ? 1 : stride == -1 ? 2 : a->lanes * 1.5;
 }
 
@@ -197,7 +212,7 @@ static void visit(struct accesses *a, const struct tn_expr *e) {
     break;
   case TN_EX_LOAD:
     if (!(a->constants_free && e->load.buf->data))
-      a->cost += access_cost(a, e->load.index);
+      a->cost += access_cost(a, e->load.index, e->load.guard);
     visit(a, e->load.index);
     visit(a, e->load.guard);
     break;
@@ -245,11 +260,12 @@ static struct tn_var *pointwise_axis(const struct tn_band *b, int lanes) {
   for (int i = b->loops - 1; i >= 0; i--) {
     struct accesses a = begin(b, b->loop[i]);
     a.lanes = lanes;
+    a.turns = b;
     struct tn_expr *e;
     for (int k = 0; (e = band_expr(b, k)); k++)
       visit(&a, e);
     for (const struct tn_stmt *s = b->stores; s; s = s->next)
-      a.cost += 1.5 * access_cost(&a, s->store.index);
+      a.cost += 1.5 * access_cost(&a, s->store.index, s->store.guard);
     double use = (double)b->loop[i]->extent / (double)tn_round_up(b->loop[i]->extent, lanes);
     double cost = a.cost / use;
     if (cost < best_cost * 0.99) {
@@ -260,9 +276,60 @@ static struct tn_var *pointwise_axis(const struct tn_band *b, int lanes) {
   return best;
 }
 
+/* The loop along which an access of the band lies that must be turned for lanes along `axis`; NULL: none does.
+ */
+static struct tn_var *turned_loop(const struct tn_band *b, const struct tn_var *axis, const struct tn_expr *e,
+                                  bool *seen) {
+  struct tn_var *found = NULL;
+  if (!e || seen[e->id] || !e->loads)
+    return NULL;
+  seen[e->id] = true;
+  if (e->kind == TN_EX_LOAD && !e->load.guard)
+    found = lies_along(b, axis, e->load.index);
+  if (e->kind == TN_EX_OP)
+    for (int i = 0; i < e->op.argc && !found; i++)
+      found = turned_loop(b, axis, e->op.arg[i], seen);
+  return found;
+}
+
+#define MOST_TURNED 16
+
+/* Lanes along `axis`, a tile along the loop along which the other accesses lie: the emission turns the block in
+ * registers.  Where the extents are no multiples, the last block begins earlier and does some elements again.
+ */
+static void schedule_turned(const struct tn_target *t, const struct tn_band *b, struct tn_cursor *c, int lanes,
+                            struct tn_var *axis, struct tn_var *other) {
+  lanes = lanes < MOST_TURNED ? lanes : MOST_TURNED;
+  while (lanes > axis->extent)
+    lanes /= 2;
+  int rows = lanes;
+  if (other->extent <= 4)
+    rows = (int)other->extent;
+  while (rows > other->extent)
+    rows /= 2;
+  struct tn_segment segs[2] = {{.whole = axis->extent / lanes, .lanes = lanes, .vectors = 1}};
+  segs[0].extent = segs[0].whole * lanes;
+  segs[1] = (struct tn_segment){axis->extent - lanes, lanes, 1, lanes, 1, false};
+  struct tn_rows cut[2] = {{other, 0, other->extent / rows, rows}, {other, other->extent - rows, 1, rows}};
+  for (int s = 0; s < 1 + (axis->extent % lanes != 0); s++)
+    for (int r = 0; r < 1 + (other->extent % rows != 0); r++)
+      tn_build_band(b, c, axis, &segs[s], &cut[r], NULL, t);
+}
+
 static void schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
   int lanes = natural_lanes(t, b);
   struct tn_var *axis = lanes > 1 ? pointwise_axis(b, lanes) : NULL;
+  struct tn_var *other = NULL;
+  bool *seen = TN_NEW_ARRAY(b->nest->arena, bool, b->nest->next_id + 1), guarded = false;
+  for (const struct tn_stmt *s = b->stores; s && axis && axis->extent > 1; s = s->next) {
+    other = other ? other : lies_along(b, axis, s->store.index);
+    other = other ? other : turned_loop(b, axis, s->store.value, seen);
+    guarded |= s->store.guard != NULL;
+  }
+  if (other && !guarded) {
+    schedule_turned(t, b, c, lanes, axis, other);
+    return;
+  }
   struct tn_segment segs[TN_MAX_SEGMENTS];
   int count = axis ? tn_segments(t, axis->extent, lanes, 1, segs) : 0;
   if (!axis)
