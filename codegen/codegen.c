@@ -73,6 +73,10 @@ const struct tn_build_facts *tn_codegen_facts(struct tn_codegen *cg) {
   return &cg->facts;
 }
 
+struct tn_bytes tn_codegen_weights(const struct tn_codegen *cg) {
+  return cg->weights_file;
+}
+
 const struct tn_target *tn_codegen_target(const struct tn_codegen *cg) {
   return &cg->target;
 }

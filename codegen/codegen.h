@@ -13,9 +13,10 @@ struct tn_target_options {
   int opt;              /* 0 to 3 */
   bool small;           /* -Os */
   int threads;          /* 1: nothing is shared; more: loops may be, between about so many */
-  int fork_ns;          /* least time of a loop that is shared, as estimated; 0: several times what threads cost */
-  bool profile;         /* the run function reports each kernel to a hook: for bench, in memory only */
+  int fork_ns;  /* least time of a loop that is shared, as estimated; 0: several times what threads cost */
+  bool profile; /* the run function reports each kernel to a hook: for bench, in memory only */
   const char *weights_section; /* NULL: .rodata.<name>_weights */
+  bool weights_apart;          /* not in the object: a run is given them, see tn_codegen_weights */
   void (*progress)(void *user, const char *what, int done, int total); /* or NULL */
   void *user;
 };
@@ -35,8 +36,8 @@ struct tn_build_facts {
   int kernel_count, kernel_distinct;
   const struct tn_build_kernel *kernels; /* in order of first call; one row a call site */
   struct tn_hash model_hash;
+  const char *weights_hash; /* with weights_apart: 32 digits; weight_bytes is then the file's size; else NULL */
 };
-
 
 struct tn_codegen;
 
@@ -48,13 +49,17 @@ const struct tn_build_facts *tn_codegen_facts(struct tn_codegen *cg); /* emits t
 
 enum tn_emit_kind { TN_EMIT_OBJECT, TN_EMIT_ASM, TN_EMIT_LLVM, TN_EMIT_NEST };
 bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_bytes *out);
+/* With weights_apart: the file, which a run is given in memory aligned to facts.arena_align as one more input.
+ * Lives as long as the module. */
+struct tn_bytes tn_codegen_weights(const struct tn_codegen *cg);
 /* The text of <name>.h. */
 char *tn_codegen_header(struct tn_codegen *cg, tn_arena *arena);
 const char *tn_codegen_triple(const struct tn_codegen *cg);
 const struct tn_target *tn_codegen_target(const struct tn_codegen *cg); /* codegen/target.h */
 
 /* Loads the object into this process.  The run function takes arrays of pointers in the order of the graph's
- * inputs and outputs.  hook (with options.profile): called after each kernel with its number in facts.kernels. */
+ * inputs and outputs.  hook (with options.profile): called after each kernel with its number in facts.kernels.
+ */
 typedef int tn_run_function(const void *const *inputs, void *const *outputs, void *arena);
 tn_run_function *tn_codegen_load(struct tn_codegen *cg, void (*hook)(int kernel));
 /* The same of a build with options.threads > 1, which takes a parallel-for. */

@@ -8,12 +8,15 @@
 
 static const char descriptor_text[] =
     "#ifndef TENON_MODEL_ABI\n"
-    "#define TENON_MODEL_ABI 2\n"
+    "#define TENON_MODEL_ABI 3\n"
     "enum tenon_dtype {\n"
     "  TENON_F32 = 1, TENON_F64, TENON_F16, TENON_BF16, TENON_I8, TENON_I16, TENON_I32, TENON_I64, TENON_U8,\n"
     "  TENON_U16, TENON_U32, TENON_U64, TENON_BOOL\n"
     "};\n"
-    "enum tenon_status { TENON_OK = 0, TENON_NULL_POINTER = -1, TENON_ARENA_MISALIGNED = -2 };\n"
+    "enum tenon_status {\n"
+    "  TENON_OK = 0, TENON_NULL_POINTER = -1, TENON_ARENA_MISALIGNED = -2, TENON_WEIGHTS_MISALIGNED = -3,\n"
+    "  TENON_WEIGHTS_WRONG_SIZE = -4, TENON_WEIGHTS_WRONG_HASH = -5\n"
+    "};\n"
     "struct tenon_tensor {\n"
     "  const char *name;\n"
     "  int32_t dtype, rank;\n"
@@ -35,6 +38,7 @@ static const char descriptor_text[] =
     "  int (*run)(const void *const *inputs, void *const *outputs, void *arena);\n"
     "  int (*run_parallel)(const void *const *inputs, void *const *outputs, void *arena,\n"
     "                      struct tenon_parallel *parallel);\n"
+    "  const char *weights_hash;\n"
     "};\n"
     "#endif\n\n";
 
@@ -77,7 +81,7 @@ static char *upper(tn_arena *arena, const char *name) {
 
 /* C identifiers of the tensors' names: unique, no keyword of C or C++, no macro or type that the header's
  * includes or a compiler's GNU mode define. */
-static const char **field_names(tn_arena *arena, struct tn_value *const *values, size_t count) {
+static const char **field_names(tn_arena *arena, struct tn_value *const *values, size_t count, bool weights) {
   static const char reserved[] =
       "NULL alignas alignof and and_eq asm auto bitand bitor bool break case catch char class "
       "compl const const_cast constexpr continue decltype default delete do double dynamic_cast "
@@ -92,6 +96,8 @@ static const char **field_names(tn_arena *arena, struct tn_value *const *values,
   char *rest = NULL;
   for (char *word = strtok_r(tn_strdup(arena, reserved), " ", &rest); word; word = strtok_r(NULL, " ", &rest))
     tn_map_set(&taken, word, NULL);
+  if (weights)
+    tn_map_set(&taken, "weights", NULL);
   const char **names = TN_NEW_ARRAY(arena, const char *, count + 1);
   for (size_t i = 0; i < count; i++) {
     const char *base = tn_c_name(arena, values[i]->name);
@@ -156,8 +162,8 @@ static void add_macros(struct tn_str *s, const char *prefix, const char *kind, s
 }
 
 static void add_pointers(struct tn_str *s, const char *name, const char *kind, struct tn_value *const *values,
-                         size_t count, bool input) {
-  const char **names = field_names(s->arena, values, count);
+                         size_t count, bool input, bool weights) {
+  const char **names = field_names(s->arena, values, count, weights);
   tn_str_add(s, "struct %s_%s {\n", name, kind);
   for (size_t i = 0; i < count; i++) {
     const struct tn_type *t = &values[i]->type;
@@ -169,7 +175,9 @@ static void add_pointers(struct tn_str *s, const char *name, const char *kind, s
                : t->dtype == TN_BF16 ? ", bits of bfloat16"
                                      : "");
   }
-  tn_str_add(s, count ? "};\n" : "  const void *none;\n};\n");
+  if (weights)
+    tn_str_add(s, "  const void *weights; /* the file of weights, see above */\n");
+  tn_str_add(s, count || weights ? "};\n" : "  const void *none;\n};\n");
 }
 
 char *tn_codegen_header(struct tn_codegen *cg, tn_arena *arena) {
@@ -180,25 +188,34 @@ char *tn_codegen_header(struct tn_codegen *cg, tn_arena *arena) {
   tn_str_init(&s, arena);
   tn_str_add(&s,
              "/* %s: a compiled model, made by tenon %s for %s.\n *\n"
-             " *   flash  %" PRId64 " bytes: code %" PRId64 ", weights %" PRId64 "\n"
+             " *   flash  %" PRId64 " bytes: code %" PRId64 ", weights %" PRId64 "%s\n"
              " *   RAM    %" PRId64 " bytes of arena, at most about %" PRId64 " of stack\n"
              " *   work   %" PRId64 " multiply-accumulates a run\n"
              " *   model  %s */\n",
-             name, TENON_VERSION, cg->target.triple, f->code_bytes + f->weight_bytes, f->code_bytes,
-             f->weight_bytes, f->arena_bytes, f->stack_bytes, f->macs, tn_hash_hex(arena, f->model_hash));
+             name, TENON_VERSION, cg->target.triple, f->code_bytes + (f->weights_hash ? 0 : f->weight_bytes),
+             f->code_bytes, f->weight_bytes, f->weights_hash ? " in a file of their own" : "", f->arena_bytes,
+             f->stack_bytes, f->macs, tn_hash_hex(arena, f->model_hash));
   tn_str_add(&s, "#ifndef %s_H\n#define %s_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n", prefix, prefix);
   tn_str_add(&s, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n%s", descriptor_text);
   tn_str_add(&s, "#define %s_ARENA_BYTES %" PRId64 "\n#define %s_ARENA_ALIGN %d\n", prefix, f->arena_bytes,
              prefix, f->arena_align);
   tn_str_add(&s, "#define %s_INPUTS %zu\n#define %s_OUTPUTS %zu\n", prefix, g->inputs.count, prefix,
              g->outputs.count);
+  if (f->weights_hash)
+    tn_str_add(
+        &s,
+        "\n/* The weights are a file of this size and XXH3-128 hash.  Every run is given it in memory that is "
+        "aligned so, as\n"
+        " * mapped files are; tenon_check_weights (tenon_weights.h) checks that it is the right one. */\n"
+        "#define %s_WEIGHTS_BYTES %" PRId64 "\n#define %s_WEIGHTS_ALIGN %d\n#define %s_WEIGHTS_HASH \"%s\"\n\n",
+        prefix, f->weight_bytes, prefix, f->arena_align, prefix, f->weights_hash);
   for (size_t i = 0; i < g->inputs.count; i++)
     add_macros(&s, prefix, "INPUT", i, g->inputs.at[i]);
   for (size_t i = 0; i < g->outputs.count; i++)
     add_macros(&s, prefix, "OUTPUT", i, g->outputs.at[i]);
   tn_str_add(&s, "\n/* Row-major, without padding. */\n");
-  add_pointers(&s, name, "inputs", g->inputs.at, g->inputs.count, true);
-  add_pointers(&s, name, "outputs", g->outputs.at, g->outputs.count, false);
+  add_pointers(&s, name, "inputs", g->inputs.at, g->inputs.count, true, f->weights_hash);
+  add_pointers(&s, name, "outputs", g->outputs.at, g->outputs.count, false, false);
   tn_str_add(&s,
              "\n/* Runs the model once.  arena: %s_ARENA_BYTES, aligned to %s_ARENA_ALIGN; it keeps nothing "
              "between runs.\n"
@@ -206,13 +223,14 @@ char *tn_codegen_header(struct tn_codegen *cg, tn_arena *arena) {
              "int %s_run(const struct %s_inputs *inputs, const struct %s_outputs *outputs, void *arena);\n\n",
              prefix, prefix, name, name, name);
   if (cg->target.threads > 1)
-    tn_str_add(&s,
-               "/* The same, its loops shared by the threads of the parallel-for that the program gives; NULL: all "
-               "on this\n"
-               " * thread.  tenon_threads.h has a parallel-for.  The same bits for any number of threads. */\n"
-               "int %s_run_parallel(const struct %s_inputs *inputs, const struct %s_outputs *outputs,\n"
-               "                    void *arena, struct tenon_parallel *parallel);\n\n",
-               name, name, name);
+    tn_str_add(
+        &s,
+        "/* The same, its loops shared by the threads of the parallel-for that the program gives; NULL: all "
+        "on this\n"
+        " * thread.  tenon_threads.h has a parallel-for.  The same bits for any number of threads. */\n"
+        "int %s_run_parallel(const struct %s_inputs *inputs, const struct %s_outputs *outputs,\n"
+        "                    void *arena, struct tenon_parallel *parallel);\n\n",
+        name, name, name);
   tn_str_add(&s,
              "/* The same facts for programs that know nothing of the model. */\n"
              "extern const struct tenon_model %s_model;\n\n"

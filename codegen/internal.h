@@ -31,6 +31,7 @@ struct tn_codegen {
   struct tn_target target;
   struct tn_build_facts facts;
   struct tn_weights weights;
+  struct tn_bytes weights_file; /* with weights_apart */
   struct tn_str nests; /* text of every scheduled nest */
   LLVMContextRef c;
   LLVMModuleRef m;

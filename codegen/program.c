@@ -36,12 +36,35 @@ int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes) {
   return item.offset;
 }
 
+static void copy_weights(const struct tn_weights *w, char *to) {
+  for (size_t i = 0; i < w->count; i++)
+    memcpy(to + w->items[i].offset, w->items[i].data, w->items[i].bytes);
+}
+
+/* The smallest file: its hash is then of one kind, see runtime/tenon_weights.c. */
+#define WEIGHTS_FILE_LEAST 256
+
+static bool make_weights_file(struct tn_codegen *cg) {
+  if (!cg->weights.bytes) {
+    tn_report(cg->ctx, TN_ERROR, (struct tn_where){.file = cg->module->file},
+              "the model has no weights that could be put in a file of their own");
+    return false;
+  }
+  int64_t bytes = tn_round_up(cg->weights.bytes, WEIGHT_ALIGN);
+  bytes = bytes < WEIGHTS_FILE_LEAST ? WEIGHTS_FILE_LEAST : bytes;
+  char *file = tn_alloc(cg->arena, (size_t)bytes);
+  copy_weights(&cg->weights, file);
+  cg->weights_file = (struct tn_bytes){(const uint8_t *)file, (size_t)bytes};
+  cg->facts.weight_bytes = bytes;
+  cg->facts.weights_hash = tn_hash_hex(cg->arena, tn_hash_bytes(file, (size_t)bytes));
+  return true;
+}
+
 static void fill_weights(struct tn_codegen *cg, LLVMValueRef global) {
   struct tn_weights *w = &cg->weights;
   tn_arena *scratch = tn_arena_create(cg->ctx);
   char *blob = tn_alloc(scratch, (size_t)w->bytes + 1);
-  for (size_t i = 0; i < w->count; i++)
-    memcpy(blob + w->items[i].offset, w->items[i].data, w->items[i].bytes);
+  copy_weights(w, blob);
   LLVMValueRef data = LLVMConstStringInContext2(cg->c, blob, (size_t)w->bytes, 1);
   tn_arena_destroy(scratch);
   LLVMValueRef real = LLVMAddGlobal(cg->m, LLVMTypeOf(data), "");
@@ -365,6 +388,23 @@ static LLVMValueRef *load_pointers(struct program *p, LLVMValueRef array, const 
   return at;
 }
 
+/* NULL or not aligned to arena_align. */
+static void check_pointer(struct program *p, LLVMValueRef pointer, int misaligned) {
+  LLVMTypeRef index = LLVMIntTypeInContext(p->cg->c, (unsigned)p->cg->target.pointer_bits);
+  return_if(p, LLVMBuildIsNull(p->b, pointer, ""), -1);
+  LLVMValueRef low = LLVMBuildAnd(p->b, LLVMBuildPtrToInt(p->b, pointer, index, ""),
+                                  LLVMConstInt(index, (unsigned)p->cg->facts.arena_align - 1, 0), "");
+  return_if(p, LLVMBuildICmp(p->b, LLVMIntNE, low, LLVMConstNull(index), ""), misaligned);
+}
+
+/* The pointer that follows those of the inputs. */
+static LLVMValueRef load_weights(struct program *p, size_t inputs) {
+  LLVMValueRef number = LLVMConstInt(p->i32, inputs, 0), array = LLVMGetParam(p->run, 0);
+  if (!inputs)
+    return_if(p, LLVMBuildIsNull(p->b, array, ""), -1);
+  return LLVMBuildLoad2(p->b, p->pointer, LLVMBuildGEP2(p->b, p->pointer, array, &number, 1, ""), "weights");
+}
+
 /* ---- the descriptor ----------------------------------------------------------------------------------------
  */
 
@@ -434,7 +474,7 @@ static void emit_descriptor(struct program *p) {
   struct tn_codegen *cg = p->cg;
   struct tn_graph *g = cg->module->main;
   LLVMValueRef field[] = {
-      LLVMConstInt(p->i32, 2, 0),
+      LLVMConstInt(p->i32, 3, 0),
       LLVMConstInt(p->i32, (unsigned)cg->facts.arena_align, 0),
       string_constant(p, cg->module->name),
       string_constant(p, tn_hash_hex(p->arena, cg->facts.model_hash)),
@@ -447,6 +487,7 @@ static void emit_descriptor(struct program *p) {
       tensors_constant(p, g->outputs.at, g->outputs.count),
       p->parallel ? emit_serial_run(p) : p->run,
       p->parallel ? p->run : LLVMConstNull(p->pointer),
+      cg->facts.weights_hash ? string_constant(p, cg->facts.weights_hash) : LLVMConstNull(p->pointer),
   };
   LLVMValueRef value = LLVMConstStructInContext(cg->c, field, TN_COUNT(field), 0);
   LLVMValueRef d = LLVMAddGlobal(cg->m, LLVMTypeOf(value), tn_printf(p->arena, "%s_model", cg->module->name));
@@ -490,7 +531,6 @@ bool tn_emit_program(struct tn_codegen *cg) {
   const char *name = tn_printf(p.arena, threads ? "%s_run_parallel" : "%s_run", cg->module->name);
   p.run = LLVMAddFunction(cg->m, name, LLVMFunctionType(p.i32, params, threads ? 4 : 3, 0));
   p.parallel = threads ? LLVMGetParam(p.run, 3) : NULL;
-  p.weights = LLVMAddGlobal(cg->m, p.i8, "weights");
   p.b = LLVMCreateBuilderInContext(cg->c);
   LLVMPositionBuilderAtEnd(p.b, new_block(&p, "entry"));
   p.input =
@@ -498,7 +538,8 @@ bool tn_emit_program(struct tn_codegen *cg) {
   p.output = load_pointers(&p, LLVMGetParam(p.run, 1), (const struct tn_value *const *)g->outputs.at,
                            g->outputs.count);
   p.arena_ptr = LLVMGetParam(p.run, 2);
-  LLVMTypeRef index = LLVMIntTypeInContext(cg->c, (unsigned)cg->target.pointer_bits);
+  p.weights =
+      cg->options.weights_apart ? load_weights(&p, g->inputs.count) : LLVMAddGlobal(cg->m, p.i8, "weights");
   LLVMBasicBlockRef checks = LLVMGetInsertBlock(p.b), start = new_block(&p, "start");
   LLVMPositionBuilderAtEnd(p.b, start);
   p.scratch = offset_ptr(&p, p.arena_ptr, tn_round_up(cg->module->arena_bytes, 64));
@@ -508,14 +549,15 @@ bool tn_emit_program(struct tn_codegen *cg) {
     sum_facts(&p);
     /* Only now is it known whether there is an arena to check. */
     LLVMPositionBuilderAtEnd(p.b, checks);
-    if (cg->facts.arena_bytes > 0) {
-      return_if(&p, LLVMBuildIsNull(p.b, p.arena_ptr, ""), -1);
-      LLVMValueRef low = LLVMBuildAnd(p.b, LLVMBuildPtrToInt(p.b, p.arena_ptr, index, ""),
-                                      LLVMConstInt(index, (unsigned)cg->facts.arena_align - 1, 0), "");
-      return_if(&p, LLVMBuildICmp(p.b, LLVMIntNE, low, LLVMConstNull(index), ""), -2);
-    }
+    if (cg->facts.arena_bytes > 0)
+      check_pointer(&p, p.arena_ptr, -2);
+    if (cg->options.weights_apart)
+      check_pointer(&p, p.weights, -3);
     LLVMBuildBr(p.b, start);
-    fill_weights(cg, p.weights);
+    if (cg->options.weights_apart)
+      ok = make_weights_file(cg);
+    else
+      fill_weights(cg, p.weights);
     emit_descriptor(&p);
     for (LLVMValueRef f = LLVMGetFirstFunction(cg->m); f; f = LLVMGetNextFunction(f))
       if (!LLVMIsDeclaration(f))

@@ -165,8 +165,10 @@ static void print_sizes(tn_ctx *ctx, struct writing *w) {
     return;
   }
   printf("%s for %s\n", w->built->module->name, tn_codegen_triple(w->built->cg));
-  printf("  flash  %10s   code %s, weights %s\n", tn_human_bytes(a, f->code_bytes + f->weight_bytes),
-         tn_human_bytes(a, f->code_bytes), tn_human_bytes(a, f->weight_bytes));
+  int64_t inside = f->weights_hash ? 0 : f->weight_bytes;
+  printf("  flash  %10s   code %s, weights %s%s%s\n", tn_human_bytes(a, f->code_bytes + inside),
+         tn_human_bytes(a, f->code_bytes), tn_human_bytes(a, f->weight_bytes), f->weights_hash ? " in " : "",
+         f->weights_hash ? w->o->weights_file : "");
   printf("  RAM    %10s   arena %s (no plan can be under %s), stack %s\n",
          tn_human_bytes(a, f->arena_bytes + f->stack_bytes), tn_human_bytes(a, f->arena_bytes),
          tn_human_bytes(a, f->arena_low_bound), tn_human_bytes(a, f->stack_bytes));
@@ -215,15 +217,22 @@ static bool put_kinds(struct writing *w, const bool *want, const char *first) {
   return true;
 }
 
+static bool put_weights(struct writing *w, const char *path) {
+  struct tn_bytes weights = tn_codegen_weights(w->built->cg);
+  return put_file(w, path, weights.at, weights.size);
+}
+
 /* "-" is standard output, for one kind of text. */
 static bool check_stdout(tn_ctx *ctx, const struct tn_options *o, const bool *want) {
   int kinds_wanted = 0;
   for (int k = 0; k < KINDS; k++)
     kinds_wanted += want[k];
-  if (kinds_wanted == 1 && !want[OBJ] && !want[STATIC_LIB] && !want[SHARED_LIB] && !o->depfile)
+  if (kinds_wanted == 1 && !want[OBJ] && !want[STATIC_LIB] && !want[SHARED_LIB] && !o->depfile &&
+      !o->weights_file)
     return true;
-  tn_report(ctx, TN_ERROR, (struct tn_where){0},
-            "-o - takes one kind of text, such as --emit=ir, and no -MD; name a file instead");
+  tn_report(
+      ctx, TN_ERROR, (struct tn_where){0},
+      "-o - takes one kind of text, such as --emit=ir, and no -MD or --weights-file; name a file instead");
   return false;
 }
 
@@ -249,7 +258,7 @@ bool tn_command_compile(tn_ctx *ctx, const struct tn_options *o) {
     return false;
   size_t read_count; /* before a library that was made is read, too */
   const char *const *read = tn_files_read(ctx, &read_count);
-  if (!put_kinds(&w, want, first) ||
+  if (!put_kinds(&w, want, first) || (o->weights_file && !only_ir && !put_weights(&w, o->weights_file)) ||
       (o->depfile && !put_depfile(&w, first, tn_printf(arena, "%s.d", w.base), read, read_count)))
     return false;
   if (to_stdout)

@@ -22,8 +22,8 @@ struct tn_options {
   enum tn_command command;
   const char *model;
   TN_VEC(const char *) folders; /* verify */
-  const char *output, *emit, *target, *cpu, *features, *name, *weights_section, *runner, *output_dir,
-      *inputs_dir;
+  const char *output, *emit, *target, *cpu, *features, *name, *weights_section, *weights_file, *runner,
+      *output_dir, *inputs_dir;
   TN_VEC(struct tn_pair) dims, shapes, binds, inputs;
   TN_VEC(const char *) print_after, disable;
   const char *stop_after;
@@ -130,8 +130,8 @@ struct tn_peak {
   double read[TN_LEVELS], copy[TN_LEVELS]; /* bytes a second; a byte copied counts twice */
 };
 void tn_peak_measure(tn_ctx *ctx, const struct tn_target *target, struct tn_peak *peak);
-/* The least seconds that a kernel's calls can take, by arithmetic or by memory, whichever binds.  weight_bytes: of
- * the whole model. */
+/* The least seconds that a kernel's calls can take, by arithmetic or by memory, whichever binds.  weight_bytes:
+ * of the whole model. */
 double tn_peak_seconds(const struct tn_peak *peak, const struct tn_build_kernel *kernel, int64_t weight_bytes);
 /* A self-contained HTML page about the build. */
 char *tn_report_html(tn_ctx *ctx, struct tn_built *built);

@@ -38,6 +38,8 @@ static const struct option {
      "share loops between N threads (default 1: none is ever started)"},
     {"-MD", FLAG, AT(depfile), TN_COMPILE, NULL, "write FILE.d for make and ninja: every file that was read"},
     {"--weights-section", TEXT, AT(weights_section), TN_COMPILE, "NAME", "section of the weights"},
+    {"--weights-file", TEXT, AT(weights_file), TN_COMPILE, "FILE",
+     "weights in a file of their own, which every run is given"},
     {"--quantize", LATER, 0, BUILDS, "KIND", "not supported yet"},
     {"--calibrate", LATER, 0, BUILDS, "DIR", "not supported yet"},
     {"--prune", LATER, 0, BUILDS, "SHARE", "not supported yet"},
@@ -235,6 +237,9 @@ int tn_options_parse(tn_ctx *ctx, int argc, char **argv, struct tn_options *o) {
     return usage_error(ctx, "which model? A file name belongs after", argv[1]);
   if (o->command == TN_VERIFY && !o->folders.count)
     return usage_error(ctx, "which test vectors? Folders belong after", o->model);
+  if (o->weights_file && o->weights_section)
+    return usage_error(ctx, "--weights-section has no meaning with --weights-file, which puts them in",
+                       o->weights_file);
   if (o->name && !is_identifier(o->name))
     return usage_error(ctx, "--name wants a C identifier, not", o->name);
   if (o->threads > MAX_THREADS)

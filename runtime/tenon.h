@@ -4,7 +4,7 @@
  * nothing is allocated.  This header and the one generated for a model declare the same types; either may come
  * first. */
 #ifndef TENON_MODEL_ABI
-#define TENON_MODEL_ABI 2
+#define TENON_MODEL_ABI 3
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,8 +27,11 @@ enum tenon_dtype {
 
 enum tenon_status {
   TENON_OK = 0,
-  TENON_NULL_POINTER = -1,      /* an input, an output or the arena is missing */
-  TENON_ARENA_MISALIGNED = -2   /* the arena is not aligned to arena_align bytes */
+  TENON_NULL_POINTER = -1,       /* an input, an output, the arena or the weights are missing */
+  TENON_ARENA_MISALIGNED = -2,   /* the arena is not aligned to arena_align bytes */
+  TENON_WEIGHTS_MISALIGNED = -3, /* nor are the weights, in a file of their own */
+  TENON_WEIGHTS_WRONG_SIZE = -4, /* the last two only from tenon_check_weights (tenon_weights.h) */
+  TENON_WEIGHTS_WRONG_HASH = -5
 };
 
 struct tenon_tensor {
@@ -64,6 +67,9 @@ struct tenon_model {
    * bits however many threads there are.  NULL in a model that was compiled for one thread. */
   int (*run_parallel)(const void *const *inputs, void *const *outputs, void *arena,
                       struct tenon_parallel *parallel);
+  /* NULL: the weights are in the object.  Else they are a file of weight_bytes bytes with this hash, 32 hexadecimal
+   * digits, and the pointers of the inputs are followed by one to it, aligned to arena_align. */
+  const char *weights_hash;
 };
 
 #endif

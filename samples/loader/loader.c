@@ -1,11 +1,11 @@
 /* Runs any model from its shared library: everything it knows comes from the descriptor.
  *
  *   tenon compile MODEL -o net.so
- *   cc -I../../runtime -o loader loader.c -ldl
- *   ./loader ./net.so net [INPUT0.bin INPUT1.bin ...]       (raw little-endian elements; zeros where none is
- * given)
- */
-#include "tenon.h"
+ *   cc -I../../runtime -o loader loader.c ../../runtime/tenon_weights.c -ldl
+ *   ./loader ./net.so net [--weights=FILE] [INPUT0.bin INPUT1.bin ...]
+ *
+ * Inputs are raw little-endian elements; zeros where none is given. */
+#include "tenon_weights.h"
 
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -38,6 +38,24 @@ static void read_file(const char *path, void *to, const struct tenon_tensor *t) 
     exit(1);
   }
   fclose(f);
+}
+
+/* The weights of a model that was compiled with --weights-file, read here; mapping them would do. */
+static const void *read_weights(const char *path, const struct tenon_model *m) {
+  void *weights = room(m->weight_bytes + 1);
+  FILE *f = fopen(path, "rb");
+  if (!f) {
+    perror(path);
+    exit(1);
+  }
+  size_t size = fread(weights, 1, (size_t)m->weight_bytes + 1, f);
+  fclose(f);
+  int status = tenon_check_weights(m, weights, size);
+  if (status != TENON_OK) {
+    fprintf(stderr, "%s: these are not its weights (%d)\n", path, status);
+    exit(1);
+  }
+  return weights;
 }
 
 static void describe(const char *kind, const struct tenon_tensor *t) {
@@ -101,9 +119,12 @@ static void print_values(const struct tenon_tensor *t, const void *data) {
 
 int main(int argc, char **argv) {
   if (argc < 3) {
-    fprintf(stderr, "usage: loader LIBRARY.so PREFIX [INPUT.bin ...]\n");
+    fprintf(stderr, "usage: loader LIBRARY.so PREFIX [--weights=FILE] [INPUT.bin ...]\n");
     return 2;
   }
+  const char *weights = argc > 3 && !strncmp(argv[3], "--weights=", 10) ? argv[3] + 10 : NULL;
+  char **files = argv + 3 + (weights != NULL);
+  int file_count = argc - 3 - (weights != NULL);
   void *library = dlopen(argv[1], RTLD_NOW);
   char symbol[256];
   snprintf(symbol, sizeof symbol, "%s_model", argv[2]);
@@ -117,8 +138,12 @@ int main(int argc, char **argv) {
             TENON_MODEL_ABI);
     return 1;
   }
-  if (argc - 3 > m->input_count) {
-    fprintf(stderr, "%d input files are given, %s has %d inputs\n", argc - 3, m->name, (int)m->input_count);
+  if (!weights != !m->weights_hash) {
+    fprintf(stderr, "%s: its weights are in %s\n", argv[1], weights ? "the library" : "a file: --weights=FILE");
+    return 1;
+  }
+  if (file_count > m->input_count) {
+    fprintf(stderr, "%d input files are given, %s has %d inputs\n", file_count, m->name, (int)m->input_count);
     return 1;
   }
   printf("%s: arena %" PRId64 " bytes, weights %" PRId64 " bytes, %" PRId64 " multiply-accumulates\n", m->name,
@@ -127,12 +152,14 @@ int main(int argc, char **argv) {
   void **out = room(((int64_t)m->output_count + 1) * (int64_t)sizeof *out);
   for (int i = 0; i < m->input_count; i++) {
     void *data = room(m->inputs[i].bytes);
-    if (3 + i < argc)
-      read_file(argv[3 + i], data, &m->inputs[i]);
+    if (i < file_count)
+      read_file(files[i], data, &m->inputs[i]);
     in[i] = data;
     describe("input", &m->inputs[i]);
     printf("\n");
   }
+  if (weights)
+    in[m->input_count] = read_weights(weights, m); /* behind the inputs */
   for (int i = 0; i < m->output_count; i++)
     out[i] = room(m->outputs[i].bytes);
   int status = m->run(in, out, room(m->arena_bytes));

@@ -9,7 +9,7 @@ samples=$root/samples
 mkdir -p "$out"
 cd "$out"
 "$tenon" compile "$samples/digits/digits.onnx" -o net.so >/dev/null
-gcc -std=c11 -O1 -Wall -Wextra -Wpedantic -Werror -I"$root/runtime" -o loader "$samples/loader/loader.c" -ldl
+gcc -std=c11 -O1 -Wall -Wextra -Wpedantic -Werror -I"$root/runtime" -o loader "$samples/loader/loader.c" "$root/runtime/tenon_weights.c" -ldl
 
 # Pixels 0 to 16 as little-endian floats: the two low bytes are zero.
 high='000:000 200:077 000:100 100:100 200:100 240:100 300:100 340:100 000:101 020:101 040:101 060:101 100:101 120:101 140:101
