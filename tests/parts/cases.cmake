@@ -18,3 +18,7 @@ else()
 endif()
 add_test(NAME cases_cover COMMAND check_covered ${CMAKE_CURRENT_SOURCE_DIR}/conformance/expected-1.12.txt ${vectors} --
   ${case_files})
+# Times the cases that are marked `bench`; no test.
+add_executable(op_cases ${PROJECT_SOURCE_DIR}/bench/op_cases.c)
+target_link_libraries(op_cases PRIVATE tn_cases tn_driver)
+target_compile_definitions(op_cases PRIVATE TENON_CASES="${CMAKE_CURRENT_SOURCE_DIR}/cases")
