@@ -5,3 +5,4 @@ install(FILES runtime/tenon_threads.c runtime/tenon_weights.c DESTINATION ${CMAK
 # find_package(tenon) gives tenon_add_model().
 install(FILES cmake/TenonModel.cmake DESTINATION lib/cmake/tenon RENAME tenon-config.cmake)
 install(FILES docs/tenon.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${PROJECT_BINARY_DIR}/docs/ops.md docs/ir.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
