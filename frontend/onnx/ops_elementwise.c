@@ -16,8 +16,26 @@ bool tn_onnx_op_unary(struct tn_onnx_node *n) {
   return true;
 }
 
+/* Before opset 7 attribute `broadcast` said that B's dims are those of A from `axis` on, by default the last
+ * ones. */
+static val placed_at_axis(struct tn_onnx_node *n, val x, val y) {
+  tn_dim dims[TN_MAX_RANK];
+  if (n->opset >= 7 || !tn_onnx_int(n, "broadcast", 0) || !tn_onnx_has(n, "axis"))
+    return y;
+  int axis = tn_onnx_axis(n, "axis", 0, x->type.rank);
+  if (axis + y->type.rank > x->type.rank) {
+    tn_onnx_error(n, "'%s' has %d dimensions, which do not fit into the %d of '%s' from axis %d on", y->name,
+                  y->type.rank, x->type.rank, x->name, axis);
+    tn_fail_now(module_of(n)->ctx);
+  }
+  for (int i = 0; i < x->type.rank - axis; i++)
+    dims[i] = i < y->type.rank ? y->type.dim[i] : 1;
+  return tn_reshape(n->b, y, x->type.rank - axis, dims);
+}
+
 bool tn_onnx_op_binary(struct tn_onnx_node *n) {
-  n->out[0] = tn_binary(n->b, (enum tn_op)n->arg, tn_onnx_need(n, 0, "A"), tn_onnx_need(n, 1, "B"));
+  val x = tn_onnx_need(n, 0, "A"), y = tn_onnx_need(n, 1, "B");
+  n->out[0] = tn_binary(n->b, (enum tn_op)n->arg, x, placed_at_axis(n, x, y));
   return true;
 }
 
@@ -60,7 +78,7 @@ bool tn_onnx_op_bit_shift(struct tn_onnx_node *n) {
  * that is no float, computed in double and brought back. */
 bool tn_onnx_op_pow(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
-  val x = tn_onnx_need(n, 0, "X"), y = tn_onnx_need(n, 1, "Y");
+  val x = tn_onnx_need(n, 0, "X"), y = placed_at_axis(n, x, tn_onnx_need(n, 1, "Y"));
   enum tn_dtype base = x->type.dtype;
   enum tn_dtype in = tn_dtype_is_float(base) ? base : TN_F64;
   n->out[0] = tn_cast(b, tn_binary(b, TN_POW, tn_cast(b, x, in), tn_cast(b, y, in)), base);
@@ -171,6 +189,12 @@ bool tn_onnx_op_leaky_relu(struct tn_onnx_node *n) {
 bool tn_onnx_op_prelu(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
   val x = tn_onnx_need(n, 0, "X"), slope = tn_onnx_need(n, 1, "slope");
+  if (n->opset < 7 && slope->type.rank == 1 && x->type.rank > 2) { /* one for each channel */
+    tn_dim dims[TN_MAX_RANK] = {slope->type.dim[0]};
+    for (int i = 1; i < x->type.rank - 1; i++)
+      dims[i] = 1;
+    slope = tn_reshape(b, slope, x->type.rank - 1, dims);
+  }
   n->out[0] = tn_select(b, tn_binary(b, TN_LT, x, num(b, x, 0)), mul(b, x, slope), x);
   return true;
 }

@@ -122,6 +122,8 @@ bool tn_onnx_op_batch_normalization(struct tn_onnx_node *n) {
                          in[0]->type.rank);
   if (n->opset < 9 && tn_onnx_int(n, "spatial", 1) == 0)
     return tn_onnx_unsupported(n, "attribute spatial 0 (statistics for each element)");
+  if (n->opset < 7 && tn_onnx_int(n, "is_test", 0) == 0)
+    return tn_onnx_unsupported(n, "attribute is_test 0 (training); export the model for inference");
   if (n->opset >= 14 && tn_onnx_int(n, "training_mode", 0) != 0)
     return batch_norm_training(n, in[0], in, epsilon);
   for (int i = 1; i < n->out_count; i++)

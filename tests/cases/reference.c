@@ -329,6 +329,31 @@ static bool pool(const struct job *j) {
   return true;
 }
 
+/* In the order of the updates; a place outside is left out. */
+static bool scatter(const struct job *j) {
+  if (j->node->op != TN_SCATTER_ELEMENTS)
+    return false;
+  const struct tn_type *o = &j->out->type, *u = &j->in[2]->type;
+  int64_t axis = tn_get_int(j->node, TN_SCATTER_ELEMENTS_axis), idx[TN_MAX_RANK];
+  int64_t how = tn_get_int(j->node, TN_SCATTER_ELEMENTS_reduction); /* none, add, mul, max, min */
+  double (*const combine[])(double a, double b) = {NULL, sum, product, larger, smaller};
+  axis += axis < 0 ? o->rank : 0;
+  for (int64_t i = 0; i < elements(o); i++)
+    put(j, i, operand(j, i));
+  for (int64_t i = 0; i < elements(u); i++) {
+    int64_t to = 0, k = tn_tensor_int(j->in[1], i);
+    unflatten(u, i, idx);
+    idx[axis] = k < 0 ? k + o->dim[axis] : k;
+    if (idx[axis] < 0 || idx[axis] >= o->dim[axis])
+      continue;
+    for (int d = 0; d < o->rank; d++)
+      to = to * o->dim[d] + idx[d];
+    double update = tn_tensor_float(j->in[2], i);
+    put(j, to, how ? combine[how](tn_tensor_float(j->out, to), update) : update);
+  }
+  return true;
+}
+
 /* Every assignment of the labels: one product, added where the output's labels say. */
 static bool einsum(const struct job *j) {
   if (j->node->op != TN_EINSUM)
@@ -379,5 +404,5 @@ bool tn_reference(tn_ctx *ctx, const struct tn_node *node, const struct tn_tenso
                   const struct tn_tensor *out) {
   struct job j = {ctx, node, in, out};
   return elementwise(&j) || reductions(&j) || rows_of(&j) || matmul(&j) || conv(&j) || conv_transpose(&j) ||
-         pool(&j) || einsum(&j);
+         pool(&j) || einsum(&j) || scatter(&j);
 }

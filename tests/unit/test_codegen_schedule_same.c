@@ -277,6 +277,66 @@ EVAL_TEST(pools) {
     }
 }
 
+/* The interpreter runs every loop in order, whatever its kind: so this looks at the kinds.  A store whose
+ * position is loaded may hit one element twice; a loop around it that is not in order must move it along. */
+static void check_in_order(const struct tn_stmt *list, struct tn_var *const *around, int depth) {
+  struct tn_var *vars[16];
+  for (int i = 0; i < depth; i++)
+    vars[i] = around[i];
+  for (const struct tn_stmt *s = list; s; s = s->next) {
+    if (s->kind == TN_ST_LOOP) {
+      int more = s->loop.kind != TN_LOOP_SERIAL;
+      assert_true(depth < 16);
+      vars[depth] = s->loop.var;
+      check_in_order(s->loop.body, vars, depth + more);
+    } else if (s->kind == TN_ST_STORE && s->store.index->loads) {
+      for (int i = 0; i < depth; i++) {
+        int64_t stride = 0;
+        if (!tn_ex_stride(s->store.index, vars[i], &stride) || stride == 0)
+          fail_msg("updates of one place may run in any order over '%s'", vars[i]->name);
+      }
+    } else if (s->kind == TN_ST_IF || s->kind == TN_ST_WHILE) {
+      check_in_order(s->branch.then, vars, depth);
+      check_in_order(s->branch.other, vars, depth);
+    }
+  }
+}
+
+/* Updates of random places, most of them several times over; the last one stays, or they are combined. */
+EVAL_TEST(scatters) {
+  for (uint64_t seed = 0; seed < 40; seed++) {
+    struct random r = {seed * 7919 + 1, &f->b};
+    tn_dim x[3] = {pick(&r, 1, 5), pick(&r, 1, 6), pick(&r, 1, 40)}, u[3],
+           i[2] = {pick(&r, 1, 30), pick(&r, 1, 3)};
+    int axis = (int)pick(&r, 0, 2);
+    bool nd = seed % 2;
+    for (int d = 0; d < 3; d++)
+      u[d] = nd ? (d == 0 ? i[0] : x[d]) : d == axis ? pick(&r, 1, 60) : pick(&r, 1, x[d]);
+    int rank = nd ? 1 + 3 - (int)i[1] : 3; /* of the updates */
+    for (int d = 1; d < rank && nd; d++)
+      u[d] = x[i[1] + d - 1];
+    int64_t count = nd ? i[0] * i[1] : u[0] * u[1] * u[2];
+    double *places = TN_NEW_ARRAY(tn_ctx_arena(f->ctx), double, count + 1);
+    for (int64_t k = 0; k < count; k++) {
+      int64_t extent = nd ? x[k % i[1]] : x[axis];
+      places[k] = (double)pick(&r, -extent, extent - 1);
+    }
+    struct tn_value *in[3] = {small(f, TN_I32, 3, x), constant(f, TN_I64, nd ? 2 : 3, nd ? i : u, places),
+                              small(f, TN_I32, rank, u)};
+    struct tn_node *node = tn_node_make(&f->b, nd ? TN_SCATTER_ND : TN_SCATTER_ELEMENTS, 3, in, 1);
+    tn_set_int(node, nd ? TN_SCATTER_ND_reduction : TN_SCATTER_ELEMENTS_reduction, pick(&r, 0, 4));
+    if (!nd)
+      tn_set_int(node, TN_SCATTER_ELEMENTS_axis, axis);
+    struct tn_value *out = finished(f, node);
+    check_same(f, tn_printf(tn_ctx_arena(f->ctx), "scatter, seed %d", (int)seed), out);
+    for (size_t t = 0; t < TN_COUNT(targets); t++) {
+      struct tn_nest *n = lowered(f, node, t % 2);
+      tn_schedule(&targets[t], n);
+      check_in_order(n->body, NULL, 0);
+    }
+  }
+}
+
 static uint64_t seeds_from, seeds_to = 60;
 
 /* Random chains, on their own and under a reduction. */
@@ -318,8 +378,9 @@ int main(int argc, char **argv) {
     seeds_to = strtoull(argv[2], NULL, 10);
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(matmuls),  cmocka_unit_test(convs), cmocka_unit_test(reduces), cmocka_unit_test(kernels),
-      cmocka_unit_test(gathered), cmocka_unit_test(pools), cmocka_unit_test(chains),
+      cmocka_unit_test(matmuls),  cmocka_unit_test(convs),    cmocka_unit_test(reduces),
+      cmocka_unit_test(kernels),  cmocka_unit_test(gathered), cmocka_unit_test(pools),
+      cmocka_unit_test(scatters), cmocka_unit_test(chains),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
