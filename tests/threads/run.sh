@@ -33,7 +33,12 @@ build -std=c11 -O1 "$root/tests/threads/model.c" net.o tenon_threads.o -o model
 ./model
 # Compiled for one thread, nothing of threads is in the object or declared in the header.
 "$tenon" compile "$root/tests/threads/net.tir" -o one.o >/dev/null
-! grep -q "one_run_parallel" one.h
-! nm one.o | grep -q _run_parallel
-! "$tenon" compile "$root/tests/threads/net.tir" -o none.o --threads=0 2>message
+if grep -q "one_run_parallel" one.h || nm one.o | grep -q _run_parallel; then
+  echo "threads in a model compiled for one"
+  exit 1
+fi
+if "$tenon" compile "$root/tests/threads/net.tir" -o none.o --threads=0 2>message; then
+  echo "--threads=0 was taken"
+  exit 1
+fi
 grep -q "wants a number from 1 up" message
