@@ -3,6 +3,10 @@
 
 #include <llvm-c/Object.h>
 
+static bool generate(struct tn_codegen *cg) {
+  return tn_emit_program(cg) && tn_llvm_optimize(cg);
+}
+
 struct tn_codegen *tn_codegen(struct tn_module *module, const struct tn_target_options *options,
                               struct tn_hash model_hash) {
   struct tn_codegen *cg = TN_NEW(module->arena, struct tn_codegen);
@@ -12,9 +16,15 @@ struct tn_codegen *tn_codegen(struct tn_module *module, const struct tn_target_o
   cg->options = *options;
   cg->facts.model_hash = model_hash;
   tn_str_init(&cg->nests, cg->arena);
-  if (!tn_llvm_open(cg) || !tn_emit_program(cg) || !tn_llvm_optimize(cg))
+  if (!tn_llvm_open(cg))
     return NULL;
-  return cg;
+  if (cg->options.weights_apart) /* they come about with the code */
+    cg->options.cache = NULL;
+  if (cg->options.cache) {
+    cg->key = tn_cache_key(cg);
+    cg->cached = cg->measured = tn_cache_get(cg);
+  }
+  return cg->cached || generate(cg) ? cg : NULL;
 }
 
 static bool make_object(struct tn_codegen *cg) {
@@ -23,6 +33,14 @@ static bool make_object(struct tn_codegen *cg) {
 
 bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_bytes *out) {
   const char *text = NULL;
+  if (kind != TN_EMIT_OBJECT && cg->cached) { /* of an object that was kept there is no more than that */
+    cg->cached = false;
+    cg->facts = (struct tn_build_facts){.model_hash = cg->facts.model_hash};
+    cg->object = (struct tn_bytes){0};
+    cg->measured = false;
+    if (!generate(cg))
+      return false;
+  }
   switch (kind) {
   case TN_EMIT_OBJECT:
     if (!make_object(cg))
@@ -69,6 +87,8 @@ const struct tn_build_facts *tn_codegen_facts(struct tn_codegen *cg) {
     cg->measured = true;
     cg->facts.code_bytes = code_bytes(cg);
     cg->facts.stack_bytes = cg->stack_bytes;
+    if (cg->options.cache && tn_diag_count(cg->ctx, TN_ERROR) == 0)
+      tn_cache_put(cg);
   }
   return &cg->facts;
 }

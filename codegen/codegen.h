@@ -6,6 +6,16 @@
 
 #include "ir/ir.h"
 
+/* Where objects are kept between builds. */
+struct tn_object_cache {
+  struct tn_hash compiler; /* of the running compiler: another build's objects are not taken */
+  void *user;
+  /* The entry under `key`, alive as long as the tn_ctx; false when there is none. */
+  bool (*get)(void *user, struct tn_hash key, struct tn_bytes *out);
+  /* Keeps the parts, one after the other, as the entry under `key`; or does not. */
+  void (*put)(void *user, struct tn_hash key, const struct tn_bytes *parts, size_t count);
+};
+
 struct tn_target_options {
   const char *triple;   /* NULL: this machine */
   const char *cpu;      /* NULL: "native" for this machine's triple, else the target's generic; "native" */
@@ -17,6 +27,7 @@ struct tn_target_options {
   bool profile; /* the run function reports each kernel to a hook: for bench, in memory only */
   const char *weights_section; /* NULL: .rodata.<name>_weights */
   bool weights_apart;          /* not in the object: a run is given them, see tn_codegen_weights */
+  const struct tn_object_cache *cache; /* or NULL */
   void (*progress)(void *user, const char *what, int done, int total); /* or NULL */
   void *user;
 };
@@ -71,5 +82,6 @@ tn_parallel_run_function *tn_codegen_load_parallel(struct tn_codegen *cg, void (
 /* Facts about targets for --help and reports. */
 const char *tn_host_triple(tn_ctx *ctx);
 const char *tn_llvm_version(void);
+const void *tn_llvm_address(void); /* somewhere in LLVM's library */
 
 #endif

@@ -39,6 +39,8 @@ struct tn_codegen {
   LLVMTargetDataRef layout;
   void *jit; /* LLVMOrcLLJITRef */
   struct tn_bytes object;
+  struct tn_hash key; /* in options.cache */
+  bool cached;        /* object and facts are from there; there is no LLVM module unless one is asked for */
   bool measured;
   int64_t scratch_bytes; /* kernels' local buffers, after the plan's arena */
   int64_t stack_bytes;   /* largest frame sum, filled while the object is emitted */
@@ -60,6 +62,11 @@ void tn_schedule(const struct tn_target *target, struct tn_nest *nest);
 /* schedule_parallel.c: makes parallel the loops whose iterations are independent and worth sharing between
  * threads; any other is serial afterwards. */
 void tn_schedule_parallel(const struct tn_target *target, struct tn_nest *nest);
+
+/* cache.c: with options.cache. */
+struct tn_hash tn_cache_key(struct tn_codegen *cg); /* of a target that is open */
+bool tn_cache_get(struct tn_codegen *cg);           /* object and facts; false: not there */
+void tn_cache_put(struct tn_codegen *cg);
 
 /* A C identifier from any name: other characters become '_', a leading digit gets one before it. */
 char *tn_c_name(tn_arena *arena, const char *name);

@@ -51,6 +51,14 @@ const char *tn_llvm_version(void) {
   return LLVM_VERSION_STRING;
 }
 
+const void *tn_llvm_address(void) {
+  union {
+    void (*code)(unsigned *, unsigned *, unsigned *);
+    const void *data;
+  } address = {.code = LLVMGetVersion};
+  return address.data;
+}
+
 static bool has_prefix(const char *text, const char *prefix) {
   return strncmp(text, prefix, strlen(prefix)) == 0;
 }

@@ -23,7 +23,7 @@ struct tn_options {
   const char *model;
   TN_VEC(const char *) folders; /* verify */
   const char *output, *emit, *target, *cpu, *features, *name, *weights_section, *weights_file, *runner,
-      *output_dir, *inputs_dir;
+      *output_dir, *inputs_dir, *cache;
   TN_VEC(struct tn_pair) dims, shapes, binds, inputs;
   TN_VEC(const char *) print_after, disable;
   const char *stop_after;
@@ -111,6 +111,9 @@ bool tn_execute(tn_ctx *ctx, struct tn_built *built, const struct tn_tensor *inp
 const char *tn_first_difference(tn_ctx *ctx, const struct tn_options *o, struct tn_built *built,
                                 const struct tn_tensor *inputs);
 void tn_print_diags(tn_ctx *ctx, size_t from);
+
+/* The compile cache (cache.c); NULL: off, or not to be had. */
+const struct tn_object_cache *tn_cache_open(tn_ctx *ctx, const struct tn_options *o);
 
 /* ---- the commands: exit statuses ------------------------------------------------------------------------ */
 

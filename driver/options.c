@@ -40,6 +40,8 @@ static const struct option {
     {"--weights-section", TEXT, AT(weights_section), TN_COMPILE, "NAME", "section of the weights"},
     {"--weights-file", TEXT, AT(weights_file), TN_COMPILE, "FILE",
      "weights in a file of their own, which every run is given"},
+    {"--cache", TEXT, AT(cache), BUILDS, "DIR|off",
+     "where objects are kept (default: $TENON_CACHE_DIR, $XDG_CACHE_HOME/tenon, ~/.cache/tenon)"},
     {"--quantize", LATER, 0, BUILDS, "KIND", "not supported yet"},
     {"--calibrate", LATER, 0, BUILDS, "DIR", "not supported yet"},
     {"--prune", LATER, 0, BUILDS, "SHARE", "not supported yet"},

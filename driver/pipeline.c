@@ -66,7 +66,8 @@ bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_giv
                                 .threads = o->threads,
                                 .profile = profile,
                                 .weights_section = o->weights_section,
-                                .weights_apart = o->weights_file != NULL};
+                                .weights_apart = o->weights_file != NULL,
+                                .cache = tn_cache_open(ctx, o)};
   if (isatty(2) && !o->json)
     t.progress = show_progress;
   tn_progress.pass = "code generation";

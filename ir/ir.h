@@ -361,6 +361,8 @@ bool tn_verify(const struct tn_module *module, const char *after);
 char *tn_print(tn_arena *arena, const struct tn_module *module);
 char *tn_print_brief(tn_arena *arena,
                      const struct tn_module *module);             /* long constants as "...": not to be read */
+/* Of all that tn_print prints. */
+struct tn_hash tn_module_hash(tn_arena *scratch, const struct tn_module *module);
 char *tn_print_node(tn_arena *arena, const struct tn_node *node); /* one line (and its regions) */
 /* Reads what tn_print writes.  NULL after a diagnostic with line and column. */
 struct tn_module *tn_parse(tn_ctx *ctx, const char *file, const char *text, size_t size);

@@ -13,6 +13,7 @@ struct printer {
   const struct tn_module *module;
   const uint32_t *label; /* per symbol: number + 1 when it is printed as $number; NULL: none has one */
   bool brief;            /* long constants are left out */
+  bool hashed;           /* long constants stand by the hash of their bytes */
 };
 
 static void print_quoted(struct printer *p, const char *text) {
@@ -189,6 +190,10 @@ static void print_tensor(struct printer *p, const struct tn_tensor *tensor) {
   bool list = tn_type_count(&tensor->type, &count) && count <= TN_TEXT_LONG;
   if (!list && p->brief) {
     tn_str_addn(&p->out, "...", 3);
+    return;
+  }
+  if (!list && p->hashed) {
+    tn_str_add(&p->out, "%s", tn_hash_hex(p->arena, tn_hash_bytes(tensor->data, tensor->bytes)));
     return;
   }
   for (int64_t i = 0; list && i < count; i++)
@@ -419,8 +424,8 @@ static void print_symbols(struct printer *p) {
 
 /* ---- entry --------------------------------------------------------------------------------------------- */
 
-static char *print_module(tn_arena *arena, const struct tn_module *module, bool brief) {
-  struct printer p = {.arena = arena, .module = module, .brief = brief};
+static char *print_module(tn_arena *arena, const struct tn_module *module, bool brief, bool hashed) {
+  struct printer p = {.arena = arena, .module = module, .brief = brief, .hashed = hashed};
   tn_str_init(&p.out, arena);
   tn_str_add(&p.out, "module ");
   print_quoted(&p, module->name ? module->name : "");
@@ -443,10 +448,14 @@ static char *print_module(tn_arena *arena, const struct tn_module *module, bool 
 }
 
 char *tn_print(tn_arena *arena, const struct tn_module *module) {
-  return print_module(arena, module, false);
+  return print_module(arena, module, false, false);
 }
 char *tn_print_brief(tn_arena *arena, const struct tn_module *module) {
-  return print_module(arena, module, true);
+  return print_module(arena, module, true, false);
+}
+struct tn_hash tn_module_hash(tn_arena *scratch, const struct tn_module *module) {
+  const char *text = print_module(scratch, module, false, true);
+  return tn_hash_bytes(text, strlen(text));
 }
 
 char *tn_print_node(tn_arena *arena, const struct tn_node *node) {

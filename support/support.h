@@ -170,6 +170,10 @@ struct tn_hash {
   uint64_t low, high;
 }; /* XXH3-128 */
 struct tn_hash tn_hash_bytes(const void *bytes, size_t size);
+/* The same of bytes that come in parts. */
+struct tn_hasher *tn_hasher_create(tn_arena *arena);
+void tn_hasher_add(struct tn_hasher *h, const void *bytes, size_t size);
+struct tn_hash tn_hasher_end(const struct tn_hasher *h);
 bool tn_hash_equal(struct tn_hash a, struct tn_hash b);
 char *tn_hash_hex(tn_arena *arena, struct tn_hash hash); /* 32 digits */
 
