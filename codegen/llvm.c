@@ -92,8 +92,8 @@ static void close_llvm(void *object) {
     LLVMContextDispose(cg->c);
 }
 
-/* Functions that multiply, add, round and convert; their assembly shows which registers and instructions the cpu
- * has. */
+/* Functions that multiply, add, round and convert; their assembly shows which registers and instructions the
+ * cpu has. */
 static const char probe_text[] =
     "define void @probe(ptr %p, ptr %q) {\n"
     "  %a = load <16 x float>, ptr %p, align 4\n"
@@ -147,16 +147,18 @@ static const struct family {
   const char *arch, *sign;
   struct tn_target row;
 } families[] = {
-#define FAMILY(arch, sign, name, vb, vr, ivb, rows, vectors, is_masked) \
-  {arch,                                                                \
-   sign,                                                                \
-   {.family = name,                                                     \
-    .vector_bytes = vb,                                                 \
-    .vector_regs = vr,                                                  \
-    .int_vector_bytes = ivb,                                            \
-    .tile_rows = rows,                                                  \
-    .tile_vectors = vectors,                                            \
-    .masked = is_masked}},
+#define FAMILY(arch, sign, name, vb, vr, ivb, rows, vectors, is_masked, l1, l2) \
+  {arch,                                                                        \
+   sign,                                                                        \
+   {.family = name,                                                             \
+    .vector_bytes = vb,                                                         \
+    .vector_regs = vr,                                                          \
+    .int_vector_bytes = ivb,                                                    \
+    .tile_rows = rows,                                                          \
+    .tile_vectors = vectors,                                                    \
+    .masked = is_masked,                                                        \
+    .l1_bytes = (l1) * 1024,                                                    \
+    .l2_bytes = (l2) * 1024}},
 #include "codegen/target.def"
 #undef FAMILY
 };
@@ -178,6 +180,8 @@ static bool find_family(struct tn_codegen *cg) {
     t->tile_rows = r->tile_rows;
     t->tile_vectors = r->tile_vectors;
     t->masked = r->masked;
+    t->l1_bytes = r->l1_bytes;
+    t->l2_bytes = r->l2_bytes;
     t->fma = !strstr(assembly, "fmaf");
     t->round = !strstr(assembly, "roundevenf");
     t->half = !strstr(assembly, "hf2") && !strstr(assembly, "h2f");
@@ -195,8 +199,8 @@ static bool find_family(struct tn_codegen *cg) {
 
 #define FORK_NS 10000 /* waking and joining threads takes 2 to 5 us */
 
-/* What a Linux distribution's triple means when no cpu is named.  LLVM's own answer is the architecture's smallest
- * member, whose objects do not link with the distribution's. */
+/* What a Linux distribution's triple means when no cpu is named.  LLVM's own answer is the architecture's
+ * smallest member, whose objects do not link with the distribution's. */
 static const char *distribution_features(const char *triple, const char *cpu) {
   bool armv7 = (has_prefix(triple, "armv7-") || has_prefix(triple, "armv7a-")) && strstr(triple, "eabihf");
   if (armv7 && (!*cpu || has_prefix(cpu, "cortex-a")))

@@ -316,7 +316,7 @@ static void schedule_turned(const struct tn_target *t, const struct tn_band *b, 
       tn_build_band(b, c, axis, &segs[s], &cut[r], NULL, t);
 }
 
-static void schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
+void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
   int lanes = natural_lanes(t, b);
   struct tn_var *axis = lanes > 1 ? pointwise_axis(b, lanes) : NULL;
   struct tn_var *other = NULL;
@@ -365,7 +365,7 @@ static void schedule_reduction(const struct tn_target *t, struct tn_band *b, str
     struct accesses a = begin(b, inner);
     a.lanes = lanes;
     visit(&a, r->reduce.term);
-    if (!axis || a.cost < best * 0.7) {
+    if (!axis || (a.cost < best * 0.7 && !tn_contraction_stages(t, b, axis, lanes))) {
       tn_build_lanes_over_reduction(t, b, c, lanes);
       return;
     }
@@ -457,7 +457,7 @@ void tn_schedule(const struct tn_target *target, struct tn_nest *nest) {
       if (band.reduce)
         schedule_reduction(target, &band, &c);
       else
-        schedule_pointwise(target, &band, &c);
+        tn_schedule_pointwise(target, &band, &c);
     } else {
       *end = first;
     }

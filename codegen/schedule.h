@@ -13,8 +13,8 @@ struct tn_band {
   struct tn_stmt *stores;
 };
 
-/* A stretch of an axis: `whole` blocks of lanes * vectors iterations from `start`, of which the last one may have
- * only `last` valid (masked); extent = iterations covered. */
+/* A stretch of an axis: `whole` blocks of lanes * vectors iterations from `start`, of which the last one may
+ * have only `last` valid (masked); extent = iterations covered. */
 struct tn_segment {
   int64_t start, extent, whole;
   int lanes, vectors;
@@ -26,27 +26,46 @@ int tn_segments(const struct tn_target *t, int64_t extent, int lanes, int vector
 
 /* A packed constant operand: stands for loads of `buf` in the term. */
 struct tn_packed {
-  struct tn_expr *load;  /* the load it replaces */
-  struct tn_buf *buf;    /* new buffer */
-  int outer_count;       /* result loops that it depends on, outermost first, axis left out */
+  struct tn_expr *load; /* the load it replaces */
+  struct tn_buf *buf;   /* new buffer */
+  int outer_count;      /* result loops that it depends on, outermost first, axis left out */
   struct tn_var *outer[TN_MAX_REDUCE];
 };
 
 /* Emits the band's loops with the axis cut as `seg` says and `rows` iterations of `row_axis` as a tile. */
 struct tn_rows {
-  struct tn_var *axis; /* NULL: no tile */
+  struct tn_var *axis;  /* NULL: no tile */
   int64_t start, whole; /* blocks */
   int rows;             /* a block */
 };
-void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis, const struct tn_segment *seg,
-                   const struct tn_rows *rows, const struct tn_packed *packed, const struct tn_target *t);
+void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
+                   const struct tn_segment *seg, const struct tn_rows *rows, const struct tn_packed *packed,
+                   const struct tn_target *t);
 
-void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c, int lanes);
-void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
-                              int lanes);
+void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
+                                   int lanes);
+void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
+                              struct tn_var *axis, int lanes);
 
-/* Packs the constant that `load` reads for columns in panels of seg->lanes * seg->vectors: panel, then the loops of
- * the reduction, then the column; columns past the axis' end are zero.  False when its position is not affine. */
+/* A sum of products over a register tile; false (and nothing built) when the term is none or nothing is shared.
+ */
+bool tn_build_contraction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
+                          struct tn_var *axis, int lanes);
+/* Whether the band is such a sum with enough rows that staging its column operand pays. */
+bool tn_contraction_stages(const struct tn_target *t, struct tn_band *b, struct tn_var *axis, int lanes);
+/* A band without a reduction. */
+void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
+
+/* e with the load `from` replaced, and with its loads over `lane` done only where guard holds (NULL:
+ * everywhere), those of `unguarded` apart. */
+struct tn_expr *tn_replace_load(struct tn_nest *n, struct tn_expr *e, const struct tn_expr *from,
+                                struct tn_expr *to);
+struct tn_expr *tn_guard_loads(struct tn_nest *n, struct tn_expr *e, const struct tn_var *lane,
+                               struct tn_expr *guard, const struct tn_buf *unguarded);
+
+/* Packs the constant that `load` reads for columns in panels of seg->lanes * seg->vectors: panel, then the
+ * loops of the reduction, then the column; columns past the axis' end are zero.  False when its position is not
+ * affine. */
 bool tn_pack(struct tn_band *b, struct tn_expr *load, struct tn_var *axis, const struct tn_segment *seg,
              struct tn_packed *out);
 

@@ -81,8 +81,16 @@ static struct rewrite rewriting(struct tn_nest *n) {
       .n = n, .memo_size = n->next_id, .memo = TN_NEW_ARRAY(n->arena, struct tn_expr *, n->next_id)};
 }
 
-static struct tn_expr *with_guard(struct tn_nest *n, struct tn_expr *e, const struct tn_var *lane,
-                                  struct tn_expr *guard, const struct tn_buf *unguarded) {
+struct tn_expr *tn_replace_load(struct tn_nest *n, struct tn_expr *e, const struct tn_expr *from,
+                                struct tn_expr *to) {
+  struct rewrite r = rewriting(n);
+  r.from = from;
+  r.to = to;
+  return rewrite(&r, e);
+}
+
+struct tn_expr *tn_guard_loads(struct tn_nest *n, struct tn_expr *e, const struct tn_var *lane,
+                               struct tn_expr *guard, const struct tn_buf *unguarded) {
   if (!guard)
     return e;
   struct rewrite r = rewriting(n);
@@ -177,8 +185,6 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
     const struct tn_stmt *r = b->reduce;
     struct tn_expr *term = r->reduce.term;
     if (packed) {
-      struct rewrite w = rewriting(n);
-      w.from = packed->load;
       /* Panel-major position: ((outer, panel), reduction, column in the panel). */
       int64_t width = (int64_t)seg->lanes * seg->vectors, stride = width;
       struct tn_expr *at_pack =
@@ -193,11 +199,10 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
         at_pack = tn_ix_add(n, at_pack, tn_ix_scale(n, tn_ex_var(n, packed->outer[i]), stride));
         stride *= packed->outer[i]->extent;
       }
-      w.to = tn_ex_load(n, packed->buf, at_pack, NULL);
-      term = rewrite(&w, term);
+      term = tn_replace_load(n, term, packed->load, tn_ex_load(n, packed->buf, at_pack, NULL));
     }
     term = tn_ex_replace(n, term, count, vars, values);
-    term = with_guard(n, term, lane, guard, padded);
+    term = tn_guard_loads(n, term, lane, guard, padded);
     struct tn_stmt *copy = tn_st_reduce(&at, r->reduce.acc, r->reduce.combine, r->reduce.init, r->reduce.count,
                                         r->reduce.var, term);
     copy->reduce.unroll =
@@ -205,7 +210,7 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
   }
   for (const struct tn_stmt *s = b->stores; s; s = s->next) {
     struct tn_expr *value =
-        with_guard(n, tn_ex_replace(n, s->store.value, count, vars, values), lane, guard, NULL);
+        tn_guard_loads(n, tn_ex_replace(n, s->store.value, count, vars, values), lane, guard, NULL);
     struct tn_expr *where = s->store.guard ? tn_ex_replace(n, s->store.guard, count, vars, values) : NULL;
     tn_st_store(&at, s->store.buf, tn_ex_replace(n, s->store.index, count, vars, values), value,
                 tn_ex_and(n, where, guard));
@@ -327,6 +332,8 @@ static struct tn_var *choose_rows(const struct tn_band *b, const struct term_loa
 
 void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                               struct tn_var *axis, int lanes) {
+  if (tn_build_contraction(t, b, c, axis, lanes))
+    return;
   struct tn_nest *n = b->nest;
   struct term_loads loads = {.seen = TN_NEW_ARRAY(n->arena, bool, n->next_id + 1)};
   find_loads(&loads, b->reduce->reduce.term);

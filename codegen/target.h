@@ -5,24 +5,25 @@
 #include "support/support.h"
 
 struct tn_target {
-  const char *family;   /* "x86-avx512", "aarch64-neon", "armv7em", ... */
-  const char *triple;   /* LLVM's */
-  const char *cpu;      /* LLVM's; "" is generic */
-  const char *features; /* "+avx2,+fma" */
-  int pointer_bits;     /* 32 or 64 */
-  int vector_bytes;     /* of one register that does float arithmetic; 0: scalar only */
-  int vector_regs;      /* how many of them */
-  int int_vector_bytes; /* of one register that does integer arithmetic; 0: none */
-  int tile_rows;        /* contraction tile: rows of accumulators ... */
-  int tile_vectors;     /* ... times vectors across */
-  bool fma, round;      /* instructions for fused multiply-add, for rounding to integer */
-  bool half;            /* instructions that convert f16 */
-  bool f32, f64;        /* float and double arithmetic in hardware */
-  bool masked;          /* masked vector loads and stores are instructions */
-  int opt;              /* 0 to 3 */
-  bool small;           /* prefer fewer bytes */
-  int threads;          /* 1: no parallel loops */
-  int fork_ns;          /* a loop is made parallel when it is estimated to take longer */
+  const char *family;     /* "x86-avx512", "aarch64-neon", "armv7em", ... */
+  const char *triple;     /* LLVM's */
+  const char *cpu;        /* LLVM's; "" is generic */
+  const char *features;   /* "+avx2,+fma" */
+  int pointer_bits;       /* 32 or 64 */
+  int vector_bytes;       /* of one register that does float arithmetic; 0: scalar only */
+  int vector_regs;        /* how many of them */
+  int int_vector_bytes;   /* of one register that does integer arithmetic; 0: none */
+  int tile_rows;          /* contraction tile: rows of accumulators ... */
+  int tile_vectors;       /* ... times vectors across */
+  int l1_bytes, l2_bytes; /* data caches of a core, the smallest of the family's usual ones; 0: none */
+  bool fma, round;        /* instructions for fused multiply-add, for rounding to integer */
+  bool half;              /* instructions that convert f16 */
+  bool f32, f64;          /* float and double arithmetic in hardware */
+  bool masked;            /* masked vector loads and stores are instructions */
+  int opt;                /* 0 to 3 */
+  bool small;             /* prefer fewer bytes */
+  int threads;            /* 1: no parallel loops */
+  int fork_ns;            /* a loop is made parallel when it is estimated to take longer */
 };
 
 #endif

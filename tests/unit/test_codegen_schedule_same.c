@@ -19,6 +19,8 @@ static const struct tn_target targets[] = {
      .vector_regs = 32,
      .tile_rows = 8,
      .tile_vectors = 2,
+     .l1_bytes = 2048,
+     .l2_bytes = 8192,
      .fma = true,
      .f64 = true,
      .opt = 3,
@@ -40,6 +42,8 @@ static const struct tn_target targets[] = {
      .vector_regs = 16,
      .tile_rows = 6,
      .tile_vectors = 2,
+     .l1_bytes = 1024, /* small, so that small cases cut rows into groups */
+     .l2_bytes = 4096,
      .fma = true,
      .f64 = true,
      .masked = true,
@@ -52,6 +56,8 @@ static const struct tn_target targets[] = {
      .vector_regs = 32,
      .tile_rows = 14,
      .tile_vectors = 2,
+     .l1_bytes = 32768,
+     .l2_bytes = 1 << 20,
      .fma = true,
      .f64 = true,
      .masked = true,
@@ -147,6 +153,7 @@ EVAL_TEST(convs) {
   } cases[] = {
       {{1, 8, 8, 3}, {3, 3, 3, 16}, 1, {2, 2}, {1, 1}},   {{1, 6, 5, 40}, {1, 1, 40, 24}, 1, {1, 1}, {1, 1}},
       {{2, 9, 9, 24}, {3, 3, 1, 24}, 24, {1, 1}, {1, 1}}, {{1, 7, 30, 5}, {3, 2, 5, 7}, 1, {1, 1}, {1, 2}},
+      {{1, 7, 5, 4}, {3, 3, 4, 40}, 1, {1, 1}, {1, 1}},   {{2, 12, 4, 3}, {2, 3, 3, 70}, 1, {1, 1}, {1, 1}},
       {{1, 6, 6, 8}, {2, 2, 4, 10}, 2, {1, 2}, {1, 1}},   {{1, 5, 5, 6}, {3, 3, 1, 12}, 6, {1, 1}, {1, 1}},
   };
   for (size_t k = 0; k < TN_COUNT(cases); k++) {
@@ -199,6 +206,16 @@ static struct tn_value *dense_relu(struct tn_build *b, struct tn_value *const *i
   return tn_binary(b, TN_MAX, sum, tn_const_float(b, TN_F32, 0));
 }
 
+static struct tn_value *similarity(struct tn_build *b, struct tn_value *const *in) { /* x * transposed y */
+  int64_t turn[3] = {0, 2, 1};
+  return tn_matmul(b, in[0], tn_transpose(b, in[1], turn));
+}
+
+static struct tn_value *rectified_product(struct tn_build *b, struct tn_value *const *in) { /* relu(x) * |y| */
+  struct tn_value *x = tn_binary(b, TN_MAX, in[0], tn_const_float(b, TN_F32, 0));
+  return tn_matmul(b, x, tn_unary(b, TN_ABS, in[1]));
+}
+
 static struct tn_value *padded_conv(struct tn_build *b, struct tn_value *const *in) { /* x, w, residual */
   struct tn_value *args[2] = {
       tn_pad(b, in[0], (const int64_t[]){0, 1, 1, 0}, (const int64_t[]){0, 1, 1, 0}, NULL), in[1]};
@@ -230,6 +247,14 @@ EVAL_TEST(kernels) {
     struct tn_value *in[3] = {small(f, TN_F32, SHAPE(s[0], s[1])), small(f, TN_F32, SHAPE(s[1], s[2])),
                               small(f, TN_F32, SHAPE(s[2]))};
     check_same(f, "dense and relu", kernel(f, 3, in, TN_MATMUL, dense_relu));
+  }
+  static const tn_dim products[][3] = {{30, 20, 70}, {64, 40, 33}, {3, 17, 40}, {50, 16, 160}, {25, 64, 20}};
+  for (size_t k = 0; k < TN_COUNT(products); k++) {
+    const tn_dim *s = products[k];
+    struct tn_value *qk[2] = {small(f, TN_F32, SHAPE(2, s[0], s[1])), small(f, TN_F32, SHAPE(2, s[2], s[1]))};
+    check_same(f, "similarity", kernel(f, 2, qk, TN_MATMUL, similarity));
+    struct tn_value *xy[2] = {small(f, TN_F32, SHAPE(s[0], s[1])), small(f, TN_F32, SHAPE(s[1], s[2]))};
+    check_same(f, "product of expressions", kernel(f, 2, xy, TN_MATMUL, rectified_product));
   }
   struct tn_value *conv[3] = {small(f, TN_F32, SHAPE(1, 6, 9, 5)), small(f, TN_F32, SHAPE(3, 3, 5, 18)),
                               small(f, TN_F32, SHAPE(1, 6, 9, 18))};
