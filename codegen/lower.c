@@ -18,6 +18,7 @@ struct param {
 };
 
 struct tn_lower_state {
+  bool placed;             /* over buffers as the memory plan laid them out */
   struct tn_graph *region; /* of the kernel; NULL: a node on its own */
   struct tn_node *node;    /* the kernel, or the node */
   struct memo_entry *memo;
@@ -67,11 +68,27 @@ static bool is_immediate(const struct tn_value *v) {
   return t && tn_type_count(&t->type, &count) && count == 1;
 }
 
+static const struct tn_window *window_of(const struct tn_lower *l, const struct tn_value *v) {
+  return l->state->placed ? v->storage.window : NULL;
+}
+
+/* Elements from the value's first one to its last one. */
+static int64_t value_span(const struct tn_lower *l, const struct tn_value *v) {
+  const struct tn_window *window = window_of(l, v);
+  int64_t span = value_count(l, v);
+  if (!window || !span)
+    return span;
+  span = 1;
+  for (int d = 0; d < v->type.rank; d++)
+    span += (v->type.dim[d] - 1) * window->stride[d];
+  return span;
+}
+
 static struct tn_buf *add_param(struct tn_lower *l, struct tn_value *v) {
   struct tn_buf *buf = find_param(l, v);
   if (buf)
     return buf;
-  buf = tn_nest_param(l->nest, v->name, v->type.dtype, value_count(l, v));
+  buf = tn_nest_param(l->nest, v->name, v->type.dtype, value_span(l, v));
   buf->value = v;
   buf->data = tn_value_tensor(v);
   struct param p = {v, buf};
@@ -87,6 +104,18 @@ struct tn_expr *tn_linear(struct tn_nest *n, const struct tn_type *type, struct 
       at = tn_ix_add(n, at, tn_ix_scale(n, idx[d], stride));
     stride *= type->dim[d];
   }
+  return at;
+}
+
+/* Element idx of an outer value, as an index of its buffer. */
+static struct tn_expr *position(struct tn_lower *l, const struct tn_value *v, struct tn_expr *const *idx) {
+  const struct tn_window *window = window_of(l, v);
+  if (!window)
+    return tn_linear(l->nest, &v->type, idx);
+  struct tn_expr *at = tn_ix(l->nest, 0);
+  for (int d = 0; d < v->type.rank; d++)
+    if (v->type.dim[d] != 1)
+      at = tn_ix_add(l->nest, at, tn_ix_scale(l->nest, idx[d], window->stride[d]));
   return at;
 }
 
@@ -145,11 +174,11 @@ static struct tn_expr *element_of(struct tn_lower *l, struct tn_value *v, struct
     return tn_ex_const(l->nest, constant, 0);
   struct tn_buf *buf = find_param(l, v);
   if (buf)
-    return tn_ex_load(l->nest, buf, tn_linear(l->nest, &v->type, idx), l->guard);
+    return tn_ex_load(l->nest, buf, position(l, v, idx), l->guard);
   struct tn_node *def = v->def;
   bool inside = l->state->region && def && def->home == l->state->region;
   if (!inside) /* an outer value that the region names directly */
-    return tn_ex_load(l->nest, add_param(l, v), tn_linear(l->nest, &v->type, idx), l->guard);
+    return tn_ex_load(l->nest, add_param(l, v), position(l, v, idx), l->guard);
   const struct tn_definition *d = tn_definition_of(def->op);
   if (!d || !d->element)
     tn_bug(lower_ctx(l), "kernel '%s' inlines '%s' (%s), which has no element definition", l->nest->name,
@@ -190,9 +219,30 @@ struct tn_buf *tn_result_buf(struct tn_lower *l, struct tn_value *value) {
   return buf;
 }
 
+static int64_t window_offset(const struct tn_value *v) {
+  return v->storage.window ? v->storage.window->offset : 0;
+}
+
+/* The element is a load from the very place where it is to be stored: the plan let the operand be a window of the
+ * result, or the result one of the operand. */
+static bool is_there(const struct tn_lower *l, const struct tn_buf *buf, struct tn_expr *at,
+                     const struct tn_expr *element) {
+  if (!l->state->placed || element->kind != TN_EX_LOAD || element->load.guard ||
+      element->dtype != buf->dtype || !element->load.buf->value)
+    return false;
+  const struct tn_value *to = buf->value, *from = element->load.buf->value;
+  return to->storage.place != TN_NOWHERE && to->storage.place == from->storage.place &&
+         to->storage.index == from->storage.index &&
+         tn_ix_offset(l->nest, at, window_offset(to)) ==
+             tn_ix_offset(l->nest, element->load.index, window_offset(from));
+}
+
 void tn_result(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value, struct tn_expr *const *idx,
                struct tn_expr *element, struct tn_expr *guard) {
-  tn_st_store(c, tn_result_buf(l, value), tn_linear(l->nest, &value->type, idx), element, guard);
+  struct tn_buf *buf = tn_result_buf(l, value);
+  struct tn_expr *at = position(l, buf->value, idx);
+  if (!is_there(l, buf, at, element))
+    tn_st_store(c, buf, at, element, guard);
 }
 
 /* ---- loops over results ------------------------------------------------------------------------------------
@@ -372,8 +422,23 @@ static struct tn_node *find_anchor(struct tn_node *kernel) {
   return node;
 }
 
-struct tn_nest *tn_lower_node(tn_arena *arena, struct tn_node *node) {
-  struct tn_lower_state state = {.node = node};
+/* Loops around nothing, where all was in place. */
+static void drop_empty(struct tn_stmt **list) {
+  while (*list) {
+    struct tn_stmt *s = *list;
+    if (s->kind == TN_ST_LOOP) {
+      drop_empty(&s->loop.body);
+      if (!s->loop.body) {
+        *list = s->next;
+        continue;
+      }
+    }
+    list = &s->next;
+  }
+}
+
+static struct tn_nest *lower(tn_arena *arena, struct tn_node *node, bool placed) {
+  struct tn_lower_state state = {.node = node, .placed = placed};
   struct tn_lower l = {.nest = tn_nest_create(arena, node->name), .state = &state};
   bool kernel = node->op == TN_KERNEL;
   if (kernel)
@@ -402,6 +467,15 @@ struct tn_nest *tn_lower_node(tn_arena *arena, struct tn_node *node) {
   } else {
     lower_reduction(&l, anchor, d, node->out_count, outs);
   }
+  drop_empty(&l.nest->body);
   count_work(&l, anchor);
   return l.nest;
+}
+
+struct tn_nest *tn_lower_node(tn_arena *arena, struct tn_node *node) {
+  return lower(arena, node, false);
+}
+
+struct tn_nest *tn_lower_placed(tn_arena *arena, struct tn_node *node) {
+  return lower(arena, node, true);
 }

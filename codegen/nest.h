@@ -288,6 +288,10 @@ const struct tn_definition *tn_definition_of(enum tn_op op);
 /* Lowers one node, or a KERNEL node's region, to its unscheduled nest.  Parameters: the distinct non-constant or
  * larger constant operands, then results, in order; each tn_buf.value says which.  NULL after a diagnostic. */
 struct tn_nest *tn_lower_node(tn_arena *arena, struct tn_node *node);
+/* The same over buffers as the memory plan laid them out: values that are windows of larger buffers have its strides
+ * (the parameter points at their first element), and what would be stored where it is already is left out; nothing
+ * may remain. */
+struct tn_nest *tn_lower_placed(tn_arena *arena, struct tn_node *node);
 
 /* ---- interpreter: the reference, and constant folding -------------------------------------------------- */
 

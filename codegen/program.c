@@ -116,7 +116,7 @@ static LLVMValueRef weight_ptr(struct program *p, const struct tn_tensor *tensor
   return offset_ptr(p, p->weights, tn_weights_place(&p->cg->weights, tensor->data, tensor->bytes));
 }
 
-static LLVMValueRef value_ptr(struct program *p, const struct tn_value *v) {
+static LLVMValueRef buffer_ptr(struct program *p, const struct tn_value *v) {
   switch (v->storage.place) {
   case TN_IN_INPUT:
     return p->input[v->storage.index];
@@ -139,8 +139,33 @@ static LLVMValueRef value_ptr(struct program *p, const struct tn_value *v) {
   tn_bug(p->cg->ctx, "value '%s' has no storage at code generation", v->name);
 }
 
+static LLVMValueRef value_ptr(struct program *p, const struct tn_value *v) {
+  LLVMValueRef buffer = buffer_ptr(p, v);
+  const struct tn_window *window = v->storage.window;
+  return window ? offset_ptr(p, buffer, window->offset * (int64_t)tn_dtype_size(v->type.dtype)) : buffer;
+}
+
 static bool same_storage(const struct tn_value *a, const struct tn_value *b) {
   return a->storage.place == b->storage.place && a->storage.index == b->storage.index;
+}
+
+/* Two windows of one buffer that share no element: the strides give each position of the buffer its dims. */
+static bool disjoint(const struct tn_value *a, const struct tn_value *b) {
+  const struct tn_window *x = a->storage.window, *y = b->storage.window;
+  if (!x || !y || a->type.rank != b->type.rank ||
+      memcmp(x->stride, y->stride, (size_t)a->type.rank * sizeof *x->stride) != 0)
+    return false;
+  int64_t at = x->offset, other = y->offset;
+  for (int d = 0; d < a->type.rank; d++) {
+    int64_t i = at / x->stride[d], k = other / x->stride[d];
+    if (d && x->stride[d - 1] % x->stride[d] != 0)
+      return false;
+    if (i + a->type.dim[d] <= k || k + b->type.dim[d] <= i)
+      return true;
+    at %= x->stride[d];
+    other %= x->stride[d];
+  }
+  return false;
 }
 
 static int64_t bytes_of(struct program *p, const struct tn_value *v) {
@@ -197,9 +222,11 @@ static void dress_function(struct tn_codegen *cg, LLVMValueRef f) {
 
 static bool emit_kernel(struct program *p, struct tn_node *node) {
   struct tn_codegen *cg = p->cg;
-  struct tn_nest *nest = tn_lower_node(p->arena, node);
+  struct tn_nest *nest = tn_lower_placed(p->arena, node);
   if (!nest)
     return false;
+  if (!nest->body) /* all is where it should be */
+    return true;
   if (cg->target.opt > 0)
     tn_schedule(&cg->target, nest);
   if (cg->target.threads > 1)
@@ -219,7 +246,8 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
     } else {
       args[i] = value_ptr(p, buf->value);
       for (unsigned k = 0; k < count; k++)
-        if (k != i && nest->bufs.at[k]->value && same_storage(buf->value, nest->bufs.at[k]->value))
+        if (k != i && nest->bufs.at[k]->value && same_storage(buf->value, nest->bufs.at[k]->value) &&
+            !disjoint(buf->value, nest->bufs.at[k]->value))
           noalias[i] = false;
     }
   }

@@ -30,7 +30,7 @@ static size_t find_lives(tn_arena *arena, struct tn_graph *g, struct life **out,
         if (lives.at[k].value == n->in[i])
           lives.at[k].last = step;
     for (int i = 0; i < n->out_count; i++)
-      if (n->out[i]->storage.place == TN_IN_ARENA) {
+      if (n->out[i]->storage.place == TN_IN_ARENA && !n->out[i]->storage.window) {
         struct life l = {n->out[i], step, step};
         TN_PUSH(arena, &lives, l);
       }

@@ -154,9 +154,15 @@ struct tn_module;
 
 /* Where a value lives at run time; set by the memory plan, TN_NOWHERE before. */
 enum tn_place { TN_NOWHERE, TN_IN_INPUT, TN_IN_OUTPUT, TN_IN_ARENA, TN_IN_WEIGHTS };
+/* A value that lies within a larger buffer: element idx is element offset + sum of idx[d] * stride[d] of it. */
+struct tn_window {
+  int64_t offset;
+  int64_t stride[TN_MAX_RANK]; /* > 0; of dims of extent 1 too */
+};
 struct tn_storage {
   enum tn_place place;
   int64_t index; /* input or output number; byte offset in the arena or the weights */
+  const struct tn_window *window; /* NULL: the buffer is the value's, row-major */
 };
 
 struct tn_use {

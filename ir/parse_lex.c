@@ -360,6 +360,25 @@ struct tn_type tn_parse_type(struct parser *p) {
   return type;
 }
 
+static const struct tn_window *parse_window(struct parser *p) {
+  struct tn_window *window = TN_NEW(p->module->arena, struct tn_window);
+  int rank = 0;
+  tn_parse_expect(p, "(");
+  window->offset = tn_parse_int(p);
+  tn_parse_expect(p, ",");
+  tn_parse_expect(p, "[");
+  if (!tn_parse_accept(p, "]")) {
+    do {
+      if (rank == TN_MAX_RANK)
+        tn_parse_fail(p, tn_parse_here(p), "a window has at most %d strides", TN_MAX_RANK);
+      window->stride[rank++] = tn_parse_int(p);
+    } while (tn_parse_accept(p, ","));
+    tn_parse_expect(p, "]");
+  }
+  tn_parse_expect(p, ")");
+  return window;
+}
+
 struct tn_storage tn_parse_storage(struct parser *p) {
   struct tn_storage storage = {0};
   if (!tn_parse_accept(p, "@"))
@@ -379,6 +398,8 @@ struct tn_storage tn_parse_storage(struct parser *p) {
   storage.index = tn_parse_int(p);
   if (storage.index < 0)
     tn_parse_fail(p, at, "a place is not below 0");
+  if (tn_parse_accept_word(p, "window"))
+    storage.window = parse_window(p);
   return storage;
 }
 

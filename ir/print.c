@@ -124,13 +124,19 @@ static void print_type(struct printer *p, const struct tn_type *type) {
   tn_str_add(&p->out, "])");
 }
 
-static void print_storage(struct printer *p, struct tn_storage storage) {
+static void print_storage(struct printer *p, struct tn_storage storage, int rank) {
   static const char *const places[] = {[TN_IN_INPUT] = "input ",
                                        [TN_IN_OUTPUT] = "output ",
                                        [TN_IN_ARENA] = "arena+",
                                        [TN_IN_WEIGHTS] = "weights+"};
   if (storage.place != TN_NOWHERE)
     tn_str_add(&p->out, " @%s%lld", places[storage.place], (long long)storage.index);
+  if (!storage.window)
+    return;
+  tn_str_add(&p->out, " window(%lld, [", (long long)storage.window->offset);
+  for (int d = 0; d < rank; d++)
+    tn_str_add(&p->out, "%s%lld", d ? ", " : "", (long long)storage.window->stride[d]);
+  tn_str_add(&p->out, "])");
 }
 
 static uint64_t element_bits(const struct tn_tensor *tensor, int64_t i) {
@@ -332,7 +338,7 @@ static void print_node(struct printer *p, const struct tn_node *node, int indent
   for (int i = 0; i < node->out_count; i++) {
     tn_str_add(&p->out, "%s", i ? ", " : " : ");
     print_type(p, &node->out[i]->type);
-    print_storage(p, node->out[i]->storage);
+    print_storage(p, node->out[i]->storage, node->out[i]->type.rank);
   }
   print_loc(p, node);
 }
@@ -344,7 +350,7 @@ static void print_graph(struct printer *p, const struct tn_graph *graph, int ind
     print_value_name(p, graph->inputs.at[i]);
     tn_str_addn(&p->out, ": ", 2);
     print_type(p, &graph->inputs.at[i]->type);
-    print_storage(p, graph->inputs.at[i]->storage);
+    print_storage(p, graph->inputs.at[i]->storage, graph->inputs.at[i]->type.rank);
   }
   tn_str_add(&p->out, ") {\n");
   for (const struct tn_node *node = graph->first; node; node = node->next) {

@@ -18,7 +18,8 @@
  * \xHH.  An absent operand is `_`.  Attributes that have their default value are left out.  A tensor of up to
  * TN_TEXT_LONG elements is a list, a larger one (or one that a list cannot tell: other nans, bools above 1) is
  * hex"...", its little-endian bytes.  A quantized type is followed by quant(axis, [scales], [zero points]), a
- * placed value's type by its storage: @input N, @output N, @arena+N, @weights+N.  loc(name, origin) gives the
+ * placed value's type by its storage: @input N, @output N, @arena+N, @weights+N, and where it lies within a
+ * larger buffer "window(offset, [strides])".  loc(name, origin) gives the
  * node's name when it is not its first result's, and the front end's operator. */
 #ifndef TENON_IR_TEXT_H
 #define TENON_IR_TEXT_H

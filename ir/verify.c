@@ -39,6 +39,17 @@ static void TN_PRINTF(3, 4) broken(struct verifier *v, const struct tn_node *nod
 
 /* ---- values -------------------------------------------------------------------------------------------- */
 
+static void check_window(struct verifier *v, const struct tn_node *def, const struct tn_value *value) {
+  const struct tn_window *window = value->storage.window;
+  if (!window)
+    return;
+  if (value->storage.place == TN_NOWHERE || value->storage.place == TN_IN_WEIGHTS || window->offset < 0)
+    broken(v, def, "'%s' is a window of no buffer", value->name);
+  for (int d = 0; d < value->type.rank; d++)
+    if (window->stride[d] <= 0)
+      broken(v, def, "the window of '%s' has stride %" PRId64 " for dim %d", value->name, window->stride[d], d);
+}
+
 static void check_type(struct verifier *v, const struct tn_node *node, const char *name,
                        const struct tn_type *type) {
   if (type->dtype <= TN_NONE || type->dtype >= TN_DTYPE_COUNT || type->rank < 0 || type->rank > TN_MAX_RANK) {
@@ -81,6 +92,7 @@ static void check_value(struct verifier *v, const struct tn_value *value, const 
   if ((unsigned)value->storage.place > TN_IN_WEIGHTS || value->storage.index < 0)
     broken(v, def, "'%s' is stored at place %d, %" PRId64 ", which is nowhere", value->name,
            (int)value->storage.place, value->storage.index);
+  check_window(v, def, value);
   check_type(v, def, value->name, &value->type);
 }
 

@@ -32,6 +32,8 @@ struct plan {
   TN_VEC(struct loop *) loops; /* around the node being walked, outermost first */
   TN_VEC(struct tn_value *) constants; /* that are used, in order of first use */
   struct tn_map unbounded;             /* texts of dims that were reported */
+  struct tn_placing *placing;          /* [next_id], by value */
+  const struct tn_window **window;     /* [next_id], by value; NULL: none */
   int32_t now;
   bool good;
 };
@@ -220,6 +222,15 @@ static bool dies_at(const struct plan *plan, struct tn_value *value, int32_t tim
   return root->def && root->def->op != TN_CONSTANT && group->place == TN_NOWHERE && group->last == time;
 }
 
+/* Both have the same place in the buffer when they share one. */
+static bool same_window(const struct plan *plan, struct tn_value *operand, const struct tn_value *result) {
+  const struct tn_window *a = plan->window[tn_plan_root(operand)->id], *b = plan->window[result->id];
+  if (!a || !b)
+    return a == b;
+  return tn_shape_equal(&operand->type, &result->type) && a->offset == b->offset &&
+         memcmp(a->stride, b->stride, (size_t)result->type.rank * sizeof *a->stride) == 0;
+}
+
 /* Every operand with the same storage as operand `index` allows it. */
 static bool overwrites_safely(const struct plan *plan, const struct tn_node *kernel, int index) {
   const struct group *group = group_of(plan, tn_plan_root(kernel->in[index]));
@@ -237,7 +248,7 @@ static void share_in_kernel(struct plan *plan, struct tn_node *kernel, int32_t t
   for (int i = 0; i < kernel->in_count; i++)
     if (kernel->in[i] && dies_at(plan, kernel->in[i], time) &&
         group_of(plan, tn_plan_root(kernel->in[i]))->bytes == result->bytes &&
-        overwrites_safely(plan, kernel, i)) {
+        same_window(plan, kernel->in[i], kernel->out[0]) && overwrites_safely(plan, kernel, i)) {
       join(plan, kernel->out[0], tn_plan_root(kernel->in[i]));
       return;
     }
@@ -357,7 +368,14 @@ static void place_arena(struct plan *plan) {
 
 static void store(struct plan *plan, struct tn_value *value) {
   const struct group *group = group_of(plan, value);
-  value->storage = (struct tn_storage){group->place, group->index};
+  const struct tn_window *window = plan->window[value->id];
+  if (group->place == TN_NOWHERE || !window) {
+    value->storage = (struct tn_storage){group->place, group->index, NULL};
+    return;
+  }
+  struct tn_window *kept = TN_NEW(plan->module->arena, struct tn_window);
+  *kept = *window;
+  value->storage = (struct tn_storage){group->place, group->index, kept};
 }
 
 static void store_all(struct plan *plan, struct tn_graph *graph) {
@@ -372,32 +390,88 @@ static void store_all(struct plan *plan, struct tn_graph *graph) {
   }
 }
 
+/* ---- the plan ------------------------------------------------------------------------------------------ */
+
+/* Values and their windows are one group. */
+static void join_windows(struct plan *plan, struct tn_graph *graph) {
+  for (struct tn_node *node = graph->first; node; node = node->next) {
+    for (int i = 0; i < node->out_count; i++) {
+      struct tn_value *parent = plan->placing[node->out[i]->id].parent;
+      if (!parent)
+        continue;
+      plan->window[node->out[i]->id] = tn_plan_window(plan->pass->scratch, plan->placing, node->out[i]);
+      join(plan, tn_plan_root(parent), node->out[i]);
+    }
+    if (node->op == TN_LOOP || node->op == TN_IF)
+      for (int i = 0; i < node->region_count; i++)
+        join_windows(plan, node->region[i]);
+  }
+}
+
+/* False after a diagnostic; *placed: how many values became windows. */
+static bool make_plan(struct plan *plan, enum tn_placings which, size_t *placed) {
+  struct tn_module *module = plan->module;
+  struct tn_graph *main = module->main;
+  tn_arena *scratch = plan->pass->scratch;
+  plan->good = true;
+  tn_map_init(&plan->unbounded, scratch);
+  plan->group = TN_NEW_ARRAY(scratch, struct group, module->next_id + 1);
+  plan->last_use = TN_NEW_ARRAY(scratch, int32_t, module->next_id + 1);
+  plan->depth = TN_NEW_ARRAY(scratch, int, module->next_id + 1);
+  plan->placing = TN_NEW_ARRAY(scratch, struct tn_placing, module->next_id + 1);
+  plan->window = TN_NEW_ARRAY(scratch, const struct tn_window *, module->next_id + 1);
+  for (uint32_t id = 0; id <= module->next_id; id++)
+    plan->group[id].parent = &plan->group[id];
+  *placed = tn_plan_placings(plan->pass, main, which, plan->placing);
+  for (size_t i = 0; i < main->inputs.count; i++)
+    add_value(plan, main->inputs.at[i]);
+  walk(plan, main);
+  plan->now++;
+  for (size_t i = 0; i < main->outputs.count; i++)
+    read_value(plan, main->outputs.at[i]);
+  if (!plan->good)
+    return false;
+  join_windows(plan, main);
+  for (size_t i = 0; i < main->inputs.count; i++)
+    fix(plan, main->inputs.at[i], TN_IN_INPUT, (int64_t)i);
+  for (size_t i = 0; i < main->outputs.count; i++)
+    fix(plan, main->outputs.at[i], TN_IN_OUTPUT, (int64_t)i);
+  place_constants(plan);
+  plan->now = 0;
+  share(plan, main);
+  place_arena(plan);
+  return true;
+}
+
+/* Windows keep a whole buffer alive for a part of it.  They are worth up to so much more memory than the copies that
+ * they save, and none where bytes count more than speed. */
+#define MORE_MEMORY 1.0625
+
 bool tn_pass_plan(struct tn_pass *pass, struct tn_module *module) {
   tn_plan_copies(pass, module);
-  struct plan plan = {.pass = pass, .module = module, .good = true};
-  tn_map_init(&plan.unbounded, pass->scratch);
-  plan.group = TN_NEW_ARRAY(pass->scratch, struct group, module->next_id + 1);
-  plan.last_use = TN_NEW_ARRAY(pass->scratch, int32_t, module->next_id + 1);
-  plan.depth = TN_NEW_ARRAY(pass->scratch, int, module->next_id + 1);
-  for (uint32_t id = 0; id <= module->next_id; id++)
-    plan.group[id].parent = &plan.group[id];
-  struct tn_graph *main = module->main;
-  for (size_t i = 0; i < main->inputs.count; i++)
-    add_value(&plan, main->inputs.at[i]);
-  walk(&plan, main);
-  plan.now++;
-  for (size_t i = 0; i < main->outputs.count; i++)
-    read_value(&plan, main->outputs.at[i]);
-  if (!plan.good)
-    return false;
-  for (size_t i = 0; i < main->inputs.count; i++)
-    fix(&plan, main->inputs.at[i], TN_IN_INPUT, (int64_t)i);
-  for (size_t i = 0; i < main->outputs.count; i++)
-    fix(&plan, main->outputs.at[i], TN_IN_OUTPUT, (int64_t)i);
-  place_constants(&plan);
-  plan.now = 0;
-  share(&plan, main);
-  place_arena(&plan);
-  store_all(&plan, main);
+  struct plan plan[3] = {{.pass = pass, .module = module}};
+  enum tn_placings which[] = {TN_PLACE_NONE, TN_PLACE_PADS, TN_PLACE_ALL};
+  int64_t bytes[3], bounds[3], least = INT64_MAX;
+  int tried = 0;
+  for (int i = 0; i < 3; i++) {
+    size_t placed;
+    plan[i].pass = pass;
+    plan[i].module = module;
+    if (!make_plan(&plan[i], which[i], &placed))
+      return false;
+    bytes[i] = module->arena_bytes;
+    bounds[i] = module->arena_low_bound;
+    least = bytes[i] < least ? bytes[i] : least;
+    tried = i + 1;
+    if (i == 0 && pass->options->level == 0)
+      break;
+  }
+  int best = tried - 1;
+  double most = (double)least * (pass->options->small ? 1 : MORE_MEMORY);
+  while ((double)bytes[best] > most)
+    best--;
+  module->arena_bytes = bytes[best];
+  module->arena_low_bound = bounds[best];
+  store_all(&plan[best], module->main);
   return true;
 }

@@ -148,7 +148,7 @@ static void attributes(void **state) {
   f.a->op = (enum tn_op)9999;
   broken(f, "no op number 9999");
   f = make();
-  f.a->out[0]->storage = (struct tn_storage){TN_IN_ARENA, -4};
+  f.a->out[0]->storage = (struct tn_storage){.place = TN_IN_ARENA, .index = -4};
   broken(f, "nowhere");
 }
 
