@@ -223,12 +223,12 @@ static int64_t window_offset(const struct tn_value *v) {
   return v->storage.window ? v->storage.window->offset : 0;
 }
 
-/* The element is a load from the very place where it is to be stored: the plan let the operand be a window of the
- * result, or the result one of the operand. */
+/* The element is a load from the very place where it is to be stored: the plan let the operand be a window of
+ * the result, or the result one of the operand. */
 static bool is_there(const struct tn_lower *l, const struct tn_buf *buf, struct tn_expr *at,
                      const struct tn_expr *element) {
-  if (!l->state->placed || element->kind != TN_EX_LOAD || element->load.guard ||
-      element->dtype != buf->dtype || !element->load.buf->value)
+  if (!l->state->placed || element->kind != TN_EX_LOAD || element->load.guard || element->dtype != buf->dtype ||
+      !element->load.buf->value)
     return false;
   const struct tn_value *to = buf->value, *from = element->load.buf->value;
   return to->storage.place != TN_NOWHERE && to->storage.place == from->storage.place &&

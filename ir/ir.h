@@ -161,7 +161,7 @@ struct tn_window {
 };
 struct tn_storage {
   enum tn_place place;
-  int64_t index; /* input or output number; byte offset in the arena or the weights */
+  int64_t index;                  /* input or output number; byte offset in the arena or the weights */
   const struct tn_window *window; /* NULL: the buffer is the value's, row-major */
 };
 

@@ -443,8 +443,8 @@ static bool make_plan(struct plan *plan, enum tn_placings which, size_t *placed)
   return true;
 }
 
-/* Windows keep a whole buffer alive for a part of it.  They are worth up to so much more memory than the copies that
- * they save, and none where bytes count more than speed. */
+/* Windows keep a whole buffer alive for a part of it.  They are worth up to so much more memory than the copies
+ * that they save, and none where bytes count more than speed. */
 #define MORE_MEMORY 1.0625
 
 bool tn_pass_plan(struct tn_pass *pass, struct tn_module *module) {

@@ -12,13 +12,14 @@ void tn_plan_copies(struct tn_pass *pass, struct tn_module *module);
  * so that its one result may overwrite it. */
 bool tn_plan_same_elements(const struct tn_node *kernel, int operand);
 
-/* A value that is stored as a box of another one's elements: element idx is the parent's element start + step * idx. */
+/* A value that is stored as a box of another one's elements: element idx is the parent's element start + step *
+ * idx. */
 struct tn_placing {
   struct tn_value *parent; /* NULL: it has a buffer of its own */
   int64_t start[TN_MAX_RANK], step[TN_MAX_RANK];
 };
-/* Which moves cost nothing: the operand of a pad or a concat is computed where the result wants it; a slice is read
- * where it lies. */
+/* Which moves cost nothing: the operand of a pad or a concat is computed where the result wants it; a slice is
+ * read where it lies. */
 enum tn_placings { TN_PLACE_NONE, TN_PLACE_PADS, TN_PLACE_ALL };
 /* placing[value id], zeroed before; returns how many values got one. */
 size_t tn_plan_placings(struct tn_pass *pass, struct tn_graph *graph, enum tn_placings which,

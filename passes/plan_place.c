@@ -1,13 +1,14 @@
 /* Values that are windows of larger ones.
  *
- * A pad that copies its operand into its middle, a concat that copies its operands side by side, and a slice that
- * copies a part of its operand need no copies when the smaller value is stored within the larger one: its kernel
- * stores with the larger one's strides, and whatever reads it loads so.  Code generation then leaves out every store
- * of an element to where it is already: of a pad the border remains, of a concat or a slice nothing.
+ * A pad that copies its operand into its middle, a concat that copies its operands side by side, and a slice
+ * that copies a part of its operand need no copies when the smaller value is stored within the larger one: its
+ * kernel stores with the larger one's strides, and whatever reads it loads so.  Code generation then leaves out
+ * every store of an element to where it is already: of a pad the border remains, of a concat or a slice
+ * nothing.
  *
- * Two windows of one buffer may meet only where one is read from the other (a slice of a slice, an operand and its
- * pad); what a concat's operands write is side by side.  The buffer lives as long as any of its windows, which the
- * plan sees to by making one group of them. */
+ * Two windows of one buffer may meet only where one is read from the other (a slice of a slice, an operand and
+ * its pad); what a concat's operands write is side by side.  The buffer lives as long as any of its windows,
+ * which the plan sees to by making one group of them. */
 #include "passes/plan.h"
 
 /* Shorter rows are stored and loaded faster as they were than in pieces. */
