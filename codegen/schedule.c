@@ -294,26 +294,35 @@ static struct tn_var *turned_loop(const struct tn_band *b, const struct tn_var *
 
 #define MOST_TURNED 16
 
+static int power_of_two_to(int64_t most) {
+  int p = 1;
+  while (p * 2 <= most)
+    p *= 2;
+  return p;
+}
+
 /* Lanes along `axis`, a tile along the loop along which the other accesses lie: the emission turns the block in
- * registers.  Where the extents are no multiples, the last block begins earlier and does some elements again.
- */
+ * registers.  What the extents leave over is done in ever smaller blocks, so that every element is done once:
+ * the result may have the place of an operand. */
 static void schedule_turned(const struct tn_target *t, const struct tn_band *b, struct tn_cursor *c, int lanes,
                             struct tn_var *axis, struct tn_var *other) {
   lanes = lanes < MOST_TURNED ? lanes : MOST_TURNED;
-  while (lanes > axis->extent)
-    lanes /= 2;
-  int rows = lanes;
-  if (other->extent <= 4)
-    rows = (int)other->extent;
-  while (rows > other->extent)
-    rows /= 2;
-  struct tn_segment segs[2] = {{.whole = axis->extent / lanes, .lanes = lanes, .vectors = 1}};
-  segs[0].extent = segs[0].whole * lanes;
-  segs[1] = (struct tn_segment){axis->extent - lanes, lanes, 1, lanes, 1, false};
-  struct tn_rows cut[2] = {{other, 0, other->extent / rows, rows}, {other, other->extent - rows, 1, rows}};
-  for (int s = 0; s < 1 + (axis->extent % lanes != 0); s++)
-    for (int r = 0; r < 1 + (other->extent % rows != 0); r++)
-      tn_build_band(b, c, axis, &segs[s], &cut[r], NULL, t);
+  for (int64_t at = 0; at < axis->extent;) {
+    int64_t left = axis->extent - at;
+    while (lanes > left)
+      lanes /= 2;
+    struct tn_segment seg = {at, left / lanes * lanes, left / lanes, lanes, 1, false};
+    int rows = other->extent <= 4 ? (int)other->extent : power_of_two_to(other->extent);
+    rows = rows < MOST_TURNED ? rows : MOST_TURNED;
+    for (int64_t row = 0; row < other->extent;) {
+      int64_t rest = other->extent - row;
+      rows = rest <= 4 ? (int)rest : rows < rest ? rows : power_of_two_to(rest);
+      struct tn_rows cut = {other, row, rest / rows, rows};
+      tn_build_band(b, c, axis, &seg, &cut, NULL, t);
+      row += rest / rows * rows;
+    }
+    at += seg.extent;
+  }
 }
 
 void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {

@@ -29,7 +29,8 @@ static uint8_t *run_text(tn_ctx *ctx, const char *text, int opt, size_t *size) {
   assert_non_null(run);
   const void *ins[] = {in};
   void *outs[] = {out};
-  assert_int_equal(run(ins, outs, NULL), 0);
+  size_t arena_bytes = (size_t)m->arena_bytes;
+  assert_int_equal(run(ins, outs, tn_alloc_raw(arena, arena_bytes + 64, 64)), 0);
   for (int64_t i = out_bytes; i < out_bytes + 64; i++)
     assert_int_equal(out[i], 0xA5);
   *size = (size_t)out_bytes;
@@ -96,9 +97,30 @@ EVAL_TEST(slices_and_sums) {
   }
 }
 
+/* The result has the operand's place, and both lie across the lanes: each element is done once. */
+EVAL_TEST(in_place) {
+  for (size_t k = 0; k < TN_COUNT(extents); k++) {
+    int a = extents[k][0], b = extents[k][1];
+    check_text(f->ctx, tn_printf(tn_ctx_arena(f->ctx),
+                                 "module \"m\"\nmemory {arena = 65536, arena_low_bound = 65536, weights = "
+                                 "0}\ngraph(%%x: f32[%d,%d] @input 0) {\n"
+                                 "  %%h = kernel(%%x) {anchor = 0} graph(%%z: f32[%d,%d]) {\n"
+                                 "    %%m = reduce_max(%%z) {axes = [1], keepdims = 1} : f32[%d,1]\n"
+                                 "    return %%m\n  } : f32[%d,1] @arena+0\n"
+                                 "  %%g = kernel(%%x) graph(%%u: f32[%d,%d]) {\n"
+                                 "    %%v = neg(%%u) : f32[%d,%d]\n"
+                                 "    return %%v\n  } : f32[%d,%d] @output 0\n"
+                                 "  %%y = kernel(%%g, %%h) graph(%%p: f32[%d,%d], %%q: f32[%d,1]) {\n"
+                                 "    %%r = sub(%%p, %%q) : f32[%d,%d]\n"
+                                 "    return %%r\n  } : f32[%d,%d] @output 0\n  return %%y\n}\n",
+                                 a, b, a, b, a, a, a, b, a, b, a, b, a, b, a, a, b, a, b));
+  }
+}
+
 /* test_codegen_turn [CPU]: code of another processor that this one can run, by hand. */
 int main(int argc, char **argv) {
   cpu = argc > 1 ? argv[1] : NULL;
-  static const struct CMUnitTest tests[] = {cmocka_unit_test(transposes), cmocka_unit_test(slices_and_sums)};
+  static const struct CMUnitTest tests[] = {cmocka_unit_test(transposes), cmocka_unit_test(slices_and_sums),
+                                            cmocka_unit_test(in_place)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
