@@ -4,6 +4,7 @@
  * (combination of tile iterations) before the next statement is.  A reduction inside is one loop for all points
  * together, with an accumulator in SSA form for each: that is how a register tile comes about. */
 #include "codegen/emit.h"
+#include "codegen/internal.h"
 
 struct points {
   struct tn_point *at;
@@ -436,7 +437,7 @@ LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMM
   e.function = LLVMAddFunction(module, symbol, type);
   tn_emit_buffers(&e, e.function);
   e.parallel = parallel ? LLVMGetParam(e.function, count) : NULL;
-  e.b = LLVMCreateBuilderInContext(e.c);
+  e.b = tn_llvm_builder(arena, e.c);
   e.math = (struct tn_math){.b = e.b,
                             .module = module,
                             .c = e.c,
@@ -451,6 +452,5 @@ LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMM
   LLVMPositionBuilderAtEnd(e.b, start);
   tn_emit_iteration(&e, 0, NULL, NULL, nest->body);
   LLVMBuildRetVoid(e.b);
-  LLVMDisposeBuilder(e.b);
   return e.function;
 }

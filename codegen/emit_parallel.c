@@ -9,6 +9,7 @@
  * The context is an array of the kernel's buffers on its stack.  The slice takes them as arguments, so that
  * what is known of them (no two overlap, some are only read) stays known inside. */
 #include "codegen/emit.h"
+#include "codegen/internal.h"
 
 struct range {
   struct tn_var *var[TN_MAX_REDUCE]; /* of loops that are nothing but one another's body, outermost first */
@@ -50,7 +51,7 @@ static LLVMValueRef emit_slice(const struct tn_emit *kernel, const struct range 
   e.parallel = NULL;
   e.tiled = 0;
   e.stamp = 1;
-  e.b = e.math.b = LLVMCreateBuilderInContext(e.c);
+  e.b = e.math.b = tn_llvm_builder(e.arena, e.c);
   e.entry = LLVMAppendBasicBlockInContext(e.c, e.function, "entry");
   LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e.c, e.function, "start");
   LLVMBasicBlockRef loop = LLVMAppendBasicBlockInContext(e.c, e.function, "slice");
@@ -78,7 +79,6 @@ static LLVMValueRef emit_slice(const struct tn_emit *kernel, const struct range 
   LLVMBuildCondBr(e.b, LLVMBuildICmp(e.b, LLVMIntSLT, next, end, ""), loop, done);
   LLVMPositionBuilderAtEnd(e.b, done);
   LLVMBuildRetVoid(e.b);
-  LLVMDisposeBuilder(e.b);
   return e.function;
 }
 
@@ -86,7 +86,7 @@ static LLVMValueRef emit_body(struct tn_emit *e, LLVMValueRef slice) {
   unsigned buffers = (unsigned)e->nest->bufs.count;
   LLVMTypeRef i64 = LLVMInt64TypeInContext(e->c), pointer = LLVMPointerTypeInContext(e->c, 0);
   LLVMValueRef f = add_function(e, "body", (LLVMTypeRef[]){pointer, i64, i64}, 3);
-  LLVMBuilderRef b = LLVMCreateBuilderInContext(e->c);
+  LLVMBuilderRef b = tn_llvm_builder(e->arena, e->c);
   LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(e->c, f, "entry"));
   LLVMValueRef *args = TN_NEW_ARRAY(e->arena, LLVMValueRef, buffers + 2);
   for (unsigned i = 0; i < buffers; i++) {
@@ -97,7 +97,6 @@ static LLVMValueRef emit_body(struct tn_emit *e, LLVMValueRef slice) {
   args[buffers + 1] = LLVMGetParam(f, 2);
   LLVMBuildCall2(b, LLVMGlobalGetValueType(slice), slice, args, buffers + 2, "");
   LLVMBuildRetVoid(b);
-  LLVMDisposeBuilder(b);
   return f;
 }
 

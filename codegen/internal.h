@@ -48,6 +48,8 @@ struct tn_codegen {
 
 /* llvm.c: the only file that knows LLVM's contexts, target machines and error conventions. */
 bool tn_llvm_open(struct tn_codegen *cg);     /* resolves target and machine, makes context and module */
+/* A builder that goes with the arena's context: whoever uses it may be left by a guard. */
+LLVMBuilderRef tn_llvm_builder(tn_arena *arena, LLVMContextRef c);
 bool tn_llvm_optimize(struct tn_codegen *cg); /* verifies and runs the pass pipeline */
 bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out);
 char *tn_llvm_text(struct tn_codegen *cg);

@@ -78,6 +78,16 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *user) {
   LLVMDisposeMessage(text);
 }
 
+static void dispose_builder(void *builder) {
+  LLVMDisposeBuilder(builder);
+}
+
+LLVMBuilderRef tn_llvm_builder(tn_arena *arena, LLVMContextRef c) {
+  LLVMBuilderRef b = LLVMCreateBuilderInContext(c);
+  tn_ctx_cleanup(tn_arena_ctx(arena), dispose_builder, b);
+  return b;
+}
+
 static void close_llvm(void *object) {
   struct tn_codegen *cg = object;
   if (cg->jit)

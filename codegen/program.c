@@ -559,7 +559,7 @@ bool tn_emit_program(struct tn_codegen *cg) {
   const char *name = tn_printf(p.arena, threads ? "%s_run_parallel" : "%s_run", cg->module->name);
   p.run = LLVMAddFunction(cg->m, name, LLVMFunctionType(p.i32, params, threads ? 4 : 3, 0));
   p.parallel = threads ? LLVMGetParam(p.run, 3) : NULL;
-  p.b = LLVMCreateBuilderInContext(cg->c);
+  p.b = tn_llvm_builder(cg->arena, cg->c);
   LLVMPositionBuilderAtEnd(p.b, new_block(&p, "entry"));
   p.input =
       load_pointers(&p, LLVMGetParam(p.run, 0), (const struct tn_value *const *)g->inputs.at, g->inputs.count);
@@ -591,6 +591,5 @@ bool tn_emit_program(struct tn_codegen *cg) {
       if (!LLVMIsDeclaration(f))
         dress_function(cg, f);
   }
-  LLVMDisposeBuilder(p.b);
   return ok;
 }
