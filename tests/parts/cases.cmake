@@ -22,3 +22,5 @@ add_test(NAME cases_cover COMMAND check_covered ${CMAKE_CURRENT_SOURCE_DIR}/conf
 add_executable(op_cases ${PROJECT_SOURCE_DIR}/bench/op_cases.c)
 target_link_libraries(op_cases PRIVATE tn_cases tn_driver)
 target_compile_definitions(op_cases PRIVATE TENON_CASES="${CMAKE_CURRENT_SOURCE_DIR}/cases")
+# test_driver_random runs graphs by their definitions.
+target_link_libraries(test_driver_random PRIVATE tn_cases)
