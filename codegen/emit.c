@@ -236,6 +236,8 @@ static void emit_reduce(struct tn_emit *e, struct points *pts, const struct tn_s
     e->lanes = 1;
   }
   e->stamp++;
+  for (int i = 0; i < pts->count && own_lanes && st->reduce.init; i++)
+    r.acc[i] = tn_emit_combine(e, combine, dtype, tn_emit_expr(e, &pts->at[i], st->reduce.init).v, r.acc[i]);
   for (int i = 0; i < pts->count; i++)
     pts->at[i].var[st->reduce.acc->id] = (struct tn_val){r.acc[i], vec && !own_lanes};
   if (pts->count > 1)

@@ -2,9 +2,9 @@
  *
  * Values inside the kernel are inlined: asking for an element of one gives the expression of the node that
  * defines it.  Values outside are parameters and give loads; constants of one element give immediates.  A
- * kernel is either pointwise (loops over the results), a reduction with its epilogue, or one op with a nest of
- * its own. */
-#include "codegen/nest.h"
+ * kernel is either pointwise (loops over the results), a reduction with its epilogue, several of both by rows
+ * (lower_rows.c), or one op with a nest of its own. */
+#include "codegen/lower.h"
 
 struct memo_entry {
   const struct tn_value *value;
@@ -14,6 +14,15 @@ struct memo_entry {
 
 struct param {
   const struct tn_value *value;
+  struct tn_buf *buf;
+};
+
+/* See tn_stage. */
+struct staged {
+  const struct tn_value *value;
+  int first;
+  struct tn_expr *const *row;
+  struct tn_expr *element;
   struct tn_buf *buf;
 };
 
@@ -28,6 +37,7 @@ struct tn_lower_state {
   const struct tn_value *anchor;
   struct tn_expr *const *at;
   struct tn_expr *acc;
+  TN_VEC(struct staged) staged;
 };
 
 static tn_ctx *lower_ctx(const struct tn_lower *l) {
@@ -186,7 +196,39 @@ static struct tn_expr *element_of(struct tn_lower *l, struct tn_value *v, struct
   return d->element(l, def, v->def_index, idx);
 }
 
+void tn_stage(struct tn_lower *l, const struct tn_value *value, int first, struct tn_expr *const *row,
+              struct tn_expr *element, struct tn_buf *buf) {
+  struct staged s = {value, first, row, element, buf};
+  TN_PUSH(l->nest->arena, &l->state->staged, s);
+}
+
+struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, int first,
+                                struct tn_expr *const *idx) {
+  struct tn_type row = *type;
+  for (int d = 0; d < first; d++)
+    row.dim[d] = 1;
+  return tn_linear(n, &row, idx);
+}
+
+/* NULL: not staged. */
+static struct tn_expr *staged_element(struct tn_lower *l, const struct tn_value *v, struct tn_expr *const *idx) {
+  for (size_t i = 0; i < l->state->staged.count; i++) {
+    const struct staged *s = &l->state->staged.at[i];
+    if (s->value != v)
+      continue;
+    for (int d = 0; d < s->first; d++)
+      if (v->type.dim[d] != 1 && idx[d] != s->row[d])
+        tn_bug(lower_ctx(l), "kernel '%s' reads '%s' of another row than it computes", l->nest->name, v->name);
+    return s->element ? s->element
+                      : tn_ex_load(l->nest, s->buf, tn_row_position(l->nest, &v->type, s->first, idx), l->guard);
+  }
+  return NULL;
+}
+
 struct tn_expr *tn_element(struct tn_lower *l, struct tn_value *value, struct tn_expr *const *idx) {
+  struct tn_expr *staged = staged_element(l, value, idx);
+  if (staged)
+    return staged;
   struct memo_entry probe = {.value = value, .guard = l->guard};
   for (int d = 0; d < value->type.rank; d++)
     probe.idx[d] = idx[d];
@@ -458,7 +500,9 @@ static struct tn_nest *lower(tn_arena *arena, struct tn_node *node, bool placed)
                   tn_op_info(anchor->op)->name);
     return NULL;
   }
-  if (!anchor || d->element) {
+  if (kernel && tn_get_int(node, TN_KERNEL_rows) >= 0) {
+    tn_lower_rows(&l, node);
+  } else if (!anchor || d->element) {
     lower_pointwise(&l, node->out_count, outs);
     anchor = NULL;
   } else if (d->nest) {

@@ -7,7 +7,8 @@
  *  3. if it reduces, given a register tile: rows of a loop that reuses what the vector axis loads;
  *  4. split into column and row segments, so that no remainder runs as scalars where the target has masks;
  *     constant operands are packed in the order in which the inner loop reads them (schedule_pack.c).
- * Whatever does not form a band (searches, sorts, scatters) stays as it was defined. */
+ * Loops around several bands (kernels by rows) are blocked, and their bands scheduled one by one (schedule_rows.c).
+ * Whatever else does not form a band (searches, sorts, scatters) stays as it was defined. */
 #include "codegen/schedule.h"
 
 /* ---- bands -------------------------------------------------------------------------------------------------
@@ -446,33 +447,43 @@ static void drop_unused(struct tn_nest *n) {
 /* ---- entry -------------------------------------------------------------------------------------------------
  */
 
-void tn_schedule(const struct tn_target *target, struct tn_nest *nest) {
-  struct tn_stmt *list = nest->body;
-  struct tn_stmt **end = &nest->body;
-  nest->body = NULL;
+/* A reduction without loops around it takes the stores that end its list along. */
+static bool takes_all(const struct tn_stmt *first) {
+  const struct tn_stmt *s = first->kind == TN_ST_REDUCE ? first->next : first;
+  while (s && s->kind == TN_ST_STORE)
+    s = s->next;
+  return first->kind == TN_ST_REDUCE && !s;
+}
+
+void tn_schedule_list(const struct tn_target *t, struct tn_stmt *list, struct tn_cursor *c, int jam) {
   while (list) {
     struct tn_stmt *first = list;
-    bool reduction_alone = first->kind == TN_ST_REDUCE;
-    struct tn_stmt *after = NULL;
-    if (!reduction_alone) { /* a reduction without loops takes the stores behind it along */
-      after = first->next;
+    bool whole = takes_all(first);
+    list = whole ? NULL : first->next;
+    if (!whole)
       first->next = NULL;
-    }
     struct tn_band band;
-    struct tn_cursor c = {nest, end};
-    if (find_band(nest, first, &band)) {
+    struct tn_cursor at = *c;
+    if (find_band(c->nest, first, &band)) {
+      band.jam = jam;
       if (band.loops)
         collapse(&band);
       if (band.reduce)
-        schedule_reduction(target, &band, &c);
+        schedule_reduction(t, &band, &at);
       else
-        tn_schedule_pointwise(target, &band, &c);
-    } else {
-      *end = first;
+        tn_schedule_pointwise(t, &band, &at);
+    } else if (!tn_schedule_rows(t, first, &at)) {
+      *c->end = first;
     }
-    while (*end)
-      end = &(*end)->next;
-    list = after;
+    while (*c->end)
+      c->end = &(*c->end)->next;
   }
+}
+
+void tn_schedule(const struct tn_target *target, struct tn_nest *nest) {
+  struct tn_stmt *list = nest->body;
+  nest->body = NULL;
+  struct tn_cursor c = tn_at_body(nest);
+  tn_schedule_list(target, list, &c, 1);
   drop_unused(nest);
 }

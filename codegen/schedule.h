@@ -11,6 +11,7 @@ struct tn_band {
   struct tn_var *loop[TN_MAX_REDUCE];
   struct tn_stmt *reduce; /* NULL: pointwise; its `next` is `stores` */
   struct tn_stmt *stores;
+  int jam; /* iterations of tile loops around it */
 };
 
 /* A stretch of an axis: `whole` blocks of lanes * vectors iterations from `start`, of which the last one may
@@ -62,6 +63,14 @@ struct tn_expr *tn_replace_load(struct tn_nest *n, struct tn_expr *e, const stru
                                 struct tn_expr *to);
 struct tn_expr *tn_guard_loads(struct tn_nest *n, struct tn_expr *e, const struct tn_var *lane,
                                struct tn_expr *guard, const struct tn_buf *unguarded);
+
+/* A loop, unless it has one iteration. */
+struct tn_cursor tn_enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn_loop_kind kind);
+
+/* Schedules statements one after the other, appending them at `c`; jam: iterations of tile loops around. */
+void tn_schedule_list(const struct tn_target *t, struct tn_stmt *list, struct tn_cursor *c, int jam);
+/* Loops around several statements: false when `first` is nothing of the kind. */
+bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct tn_cursor *c);
 
 /* Packs the constant that `load` reads for columns in panels of seg->lanes * seg->vectors: panel, then the
  * loops of the reduction, then the column; columns past the axis' end are zero.  False when its position is not

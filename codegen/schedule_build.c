@@ -1,4 +1,4 @@
-/* Building scheduled bands: segments of the vector axis, blocks of rows, lanes over a reduction. */
+/* Building scheduled bands: segments of the vector axis, blocks of rows. */
 #include "codegen/schedule.h"
 
 static int power_of_two_from(int64_t v) {
@@ -110,7 +110,7 @@ static bool in_list(const struct tn_var *v, struct tn_var *const *list, int coun
   return false;
 }
 
-static struct tn_cursor enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn_loop_kind kind) {
+struct tn_cursor tn_enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn_loop_kind kind) {
   return var->extent == 1 ? *at : tn_st_loop(at, var, kind);
 }
 
@@ -150,17 +150,17 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
       struct tn_var *v = b->loop[i];
       bool chooses = panels_first && in_list(v, packed->outer, packed->outer_count);
       if (v != axis && v != row_axis && chooses == (pass == 0))
-        at = enter_loop(&at, v, TN_LOOP_SERIAL);
+        at = tn_enter_loop(&at, v, TN_LOOP_SERIAL);
     }
     if (pass == 0 && panels_first)
-      at = enter_loop(&at, panel, TN_LOOP_SERIAL);
+      at = tn_enter_loop(&at, panel, TN_LOOP_SERIAL);
   }
-  at = enter_loop(&at, block, TN_LOOP_SERIAL);
+  at = tn_enter_loop(&at, block, TN_LOOP_SERIAL);
   if (!panels_first)
-    at = enter_loop(&at, panel, TN_LOOP_SERIAL);
-  at = enter_loop(&at, row, TN_LOOP_TILE);
-  at = enter_loop(&at, across, TN_LOOP_TILE);
-  at = enter_loop(&at, lane, TN_LOOP_VECTOR);
+    at = tn_enter_loop(&at, panel, TN_LOOP_SERIAL);
+  at = tn_enter_loop(&at, row, TN_LOOP_TILE);
+  at = tn_enter_loop(&at, across, TN_LOOP_TILE);
+  at = tn_enter_loop(&at, lane, TN_LOOP_VECTOR);
 
   struct tn_var *vars[2];
   struct tn_expr *values[2];
@@ -217,74 +217,6 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
   }
   while (*c->end)
     c->end = &(*c->end)->next;
-}
-
-/* ---- a reduction over its own lanes ------------------------------------------------------------------------
- */
-
-void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
-                                   int lanes) {
-  (void)t;
-  struct tn_nest *n = b->nest;
-  struct tn_stmt *r = b->reduce;
-  struct tn_var *inner = r->reduce.var[r->reduce.count - 1];
-  int64_t steps = inner->extent / lanes, rest = inner->extent % lanes;
-  struct tn_var *row_axis = b->loops ? b->loop[b->loops - 1] : NULL;
-  int64_t extent = row_axis ? row_axis->extent : 1, tile = extent < 4 ? extent : 4;
-  for (int64_t start = 0; start < extent;) {
-    int64_t blocks = (extent - start) / tile;
-    struct tn_cursor at = *c;
-    for (int i = 0; i + 1 < b->loops; i++)
-      at = enter_loop(&at, b->loop[i], TN_LOOP_SERIAL);
-    struct tn_var *block = tn_loop_var(n, "m", blocks), *row = tn_loop_var(n, "i", tile);
-    at = enter_loop(&at, block, TN_LOOP_SERIAL);
-    at = enter_loop(&at, row, TN_LOOP_TILE);
-    struct tn_var *vars[3] = {inner, row_axis, r->reduce.acc};
-    struct tn_expr *values[3];
-    values[1] = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, block), tile), tn_ex_var(n, row));
-    values[1] = tn_ix_offset(n, values[1], start);
-    if (!row_axis) {
-      vars[1] = inner;
-      values[1] = NULL;
-    }
-    struct tn_var *step = tn_loop_var(n, "r", steps), *lane = tn_loop_var(n, "l", lanes);
-    values[0] = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, step), lanes), tn_ex_var(n, lane));
-    struct tn_var *over[TN_MAX_REDUCE];
-    int loops = 0;
-    for (int i = 0; i + 1 < r->reduce.count; i++)
-      over[loops++] = r->reduce.var[i];
-    int kept = loops;
-    if (steps > 1)
-      over[loops++] = step;
-    struct tn_var *acc = tn_value_var(n, "acc", r->reduce.acc->dtype);
-    struct tn_expr *term = tn_ex_replace(n, r->reduce.term, row_axis ? 2 : 1, vars, values);
-    struct tn_stmt *main = tn_st_reduce(&at, acc, r->reduce.combine, NULL, loops, over, term);
-    main->reduce.lane = lane;
-    main->reduce.unroll = tile >= 4 || steps < 4 ? 1 : 4;
-    if (rest) {
-      struct tn_var *tail = tn_loop_var(n, "r", rest);
-      values[0] = tn_ix_offset(n, tn_ex_var(n, tail), steps * lanes);
-      loops = kept;
-      if (rest > 1)
-        over[loops++] = tail;
-      term = tn_ex_replace(n, r->reduce.term, row_axis ? 2 : 1, vars, values);
-      struct tn_expr *so_far = tn_ex_var(n, acc);
-      acc = tn_value_var(n, "acc", r->reduce.acc->dtype);
-      tn_st_reduce(&at, acc, r->reduce.combine, so_far, loops, over, term);
-    }
-    vars[0] = r->reduce.acc;
-    values[0] = tn_ex_var(n, acc);
-    for (const struct tn_stmt *s = b->stores; s; s = s->next)
-      tn_st_store(&at, s->store.buf, tn_ex_replace(n, s->store.index, row_axis ? 2 : 1, vars, values),
-                  tn_ex_replace(n, s->store.value, row_axis ? 2 : 1, vars, values),
-                  s->store.guard ? tn_ex_replace(n, s->store.guard, row_axis ? 2 : 1, vars, values) : NULL);
-    while (*c->end)
-      c->end = &(*c->end)->next;
-    start += blocks * tile;
-    tile = extent - start;
-    if (tile <= 0)
-      break;
-  }
 }
 
 /* ---- a register tile ---------------------------------------------------------------------------------------

@@ -123,6 +123,13 @@ static void make_kernel(struct tn_fuse *f, struct tn_group *g) {
     }
   if (g->anchor)
     tn_set_int(kernel, TN_KERNEL_anchor, ordinal_of(m.region, in_region(&m, g->anchor->out[0])->def));
+  if (g->rows >= 0) {
+    int64_t *kept = TN_NEW_ARRAY(f->arena, int64_t, g->kept.count);
+    for (size_t i = 0; i < g->kept.count; i++)
+      kept[i] = ordinal_of(m.region, in_region(&m, g->kept.at[i]->out[0])->def);
+    tn_set_int(kernel, TN_KERNEL_rows, g->rows);
+    tn_set_ints(kernel, TN_KERNEL_kept, kept, g->kept.count);
+  }
   if (!tn_finish(&b, kernel))
     tn_fail_now(f->graph->module->ctx);
   outs = 0;

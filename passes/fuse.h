@@ -3,6 +3,7 @@
  *   fuse_reshape.c  moves reshapes out of the way of what should be fused
  *   fuse_cost.c     every decision about what is worth computing again, and what fits where
  *   fuse_group.c    which node goes to which kernels
+ *   fuse_rows.c     which kernels become one that goes over its rows once
  *   fuse.c          makes KERNEL nodes of the groups; the pass
  *
  * A group is a kernel to be: some nodes of one graph, with one or more roots whose results it writes to memory.
@@ -13,7 +14,10 @@
  *   pointwise   nodes with an element definition alone; all roots have one shape; a concat, or a pad that
  * grows, is the root and read by nothing else in the group anchored    one anchor.  A reduction (TN_REDUCE):
  * pointwise nodes before it and, after it, elementwise nodes of its result's shape up to the root.  Any other
- * op (arg_max, topk, ...): pointwise nodes before it, and it is the root. */
+ * op (arg_max, topk, ...): pointwise nodes before it, and it is the root.
+ *   by rows     reductions over the last dims, `rows` the first of them, and pointwise nodes: everything is of
+ * one shape, or of that shape with the reduced dims 1, so that a row needs nothing of other rows.  `kept` nodes
+ * are computed once a row, the others wherever they are read. */
 #ifndef TENON_PASSES_FUSE_H
 #define TENON_PASSES_FUSE_H
 
@@ -34,6 +38,8 @@ struct tn_group {
   TN_VEC(struct tn_member) members;
   TN_VEC(struct tn_node *) roots; /* in graph order once the groups are final */
   struct tn_node *anchor;         /* NULL: pointwise */
+  TN_VEC(struct tn_node *) kept;  /* by rows: results that are not written, or read again, and kept for the row */
+  int rows;                       /* by rows: first of the dims of a row; -1: not by rows */
   bool merged;                    /* became part of another group */
 };
 
@@ -78,8 +84,17 @@ bool tn_fuse_repeatable(const struct tn_node *node, int depth, bool contractions
 /* Comes from a reduction through elementwise nodes that can be its epilogue. */
 bool tn_fuse_ends_reduction(const struct tn_node *node);
 
+/* ---- fuse_rows.c ---- */
+/* Merges groups whose reductions go over the same rows. */
+void tn_fuse_merge_rows(struct tn_fuse *f);
+
 /* ---- fuse_group.c ---- */
 void tn_fuse_form_groups(struct tn_fuse *f);
+/* Whether anything but a direct edge leads from a root of one group to the other, through whole groups (which
+ * run at once) and other nodes. */
+bool tn_fuse_leads_around(struct tn_fuse *f, int from, int to);
+/* Moves members and roots of group `from` to group `to`. */
+void tn_fuse_merge(struct tn_fuse *f, int from, int to);
 struct tn_member *tn_fuse_member(struct tn_fuse *f, int group, const struct tn_node *node); /* or NULL */
 /* Position of the node that defines the value in this graph; -1: elsewhere. */
 int tn_fuse_position(const struct tn_fuse *f, const struct tn_value *value);

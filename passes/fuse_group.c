@@ -35,6 +35,7 @@ static void start_group(struct tn_fuse *f, struct tn_node *node, int position) {
   int index = (int)f->groups.count;
   bool pointwise = has(node, TN_POINTWISE);
   g->order = position;
+  g->rows = -1;
   g->anchor = pointwise ? NULL : node;
   TN_PUSH(f->arena, &f->groups, g);
   TN_PUSH(f->arena, &g->roots, node);
@@ -200,9 +201,7 @@ static void visit_readers(struct search *s, const struct tn_node *node) {
       visit(s, node->out[i]->uses.at[k].node);
 }
 
-/* Whether anything but a direct edge leads from a root of one group to the other, through whole groups (which
- * run at once) and other nodes. */
-static bool leads_around(struct tn_fuse *f, int from, int to) {
+bool tn_fuse_leads_around(struct tn_fuse *f, int from, int to) {
   struct search s = {
       .f = f, .from = from, .to = to, .seen = TN_NEW_ARRAY(f->arena, bool, f->count), .budget = 2000};
   for (size_t i = 0; i < f->groups.at[from]->roots.count; i++)
@@ -240,7 +239,7 @@ static bool leads_around(struct tn_fuse *f, int from, int to) {
 /* `from` writes what `to` reads element by element, and others read it too: one kernel can write both. */
 static bool can_merge(struct tn_fuse *f, int from, int to) {
   struct tn_group *a = f->groups.at[from], *b = f->groups.at[to];
-  if (a->merged || b->merged || from == to || a->anchor || b->anchor || a->roots.count != 1 ||
+  if (a->merged || b->merged || from == to || a->anchor || b->anchor || a->rows >= 0 || b->rows >= 0 || a->roots.count != 1 ||
       a->members.count + b->members.count > TN_MAX_MEMBERS || !tn_fuse_inlinable(a->roots.at[0]))
     return false;
   const struct tn_value *result = a->roots.at[0]->out[0];
@@ -255,10 +254,10 @@ static bool can_merge(struct tn_fuse *f, int from, int to) {
     if (!m->aligned)
       return false;
   }
-  return read && !leads_around(f, from, to);
+  return read && !tn_fuse_leads_around(f, from, to);
 }
 
-static void merge(struct tn_fuse *f, int from, int to) {
+void tn_fuse_merge(struct tn_fuse *f, int from, int to) {
   struct tn_group *a = f->groups.at[from], *b = f->groups.at[to];
   for (size_t i = 0; i < a->members.count; i++) {
     struct tn_node *node = a->members.at[i].node;
@@ -282,7 +281,7 @@ static void merge(struct tn_fuse *f, int from, int to) {
 static void merge_groups(struct tn_fuse *f) {
   for (size_t from = 0; from < f->groups.count; from++) {
     const struct tn_group *a = f->groups.at[from];
-    if (a->merged || a->anchor || a->roots.count != 1)
+    if (a->merged || a->anchor || a->rows >= 0 || a->roots.count != 1)
       continue;
     const struct tn_value *result = a->roots.at[0]->out[0];
     bool merged = false;
@@ -292,7 +291,7 @@ static void merge_groups(struct tn_fuse *f) {
       for (size_t k = 0; position >= 0 && k < f->places[position].at.count && !merged; k++) {
         int to = f->places[position].at.at[k];
         if (can_merge(f, (int)from, to)) {
-          merge(f, (int)from, to);
+          tn_fuse_merge(f, (int)from, to);
           merged = true;
         }
       }
@@ -305,5 +304,6 @@ void tn_fuse_form_groups(struct tn_fuse *f) {
     tn_pass_at(f->pass, f->nodes[i]);
     place(f, f->nodes[i], i);
   }
+  tn_fuse_merge_rows(f);
   merge_groups(f);
 }

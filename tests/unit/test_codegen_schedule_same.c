@@ -279,6 +279,40 @@ static struct tn_value *pool(struct fixture *f, struct tn_value *x, int kind, in
   return finished(f, node);
 }
 
+/* A kernel by rows: (x - max) and its sum, both kept; the results are three, two of them one a row. */
+static struct tn_value *by_rows(struct fixture *f, int rank, const tn_dim *dims, int first, enum tn_dtype dtype) {
+  struct tn_value *x = small(f, dtype, rank, dims);
+  int64_t axes[TN_MAX_RANK], count = 0;
+  for (int d = first; d < rank; d++)
+    axes[count++] = d;
+  struct tn_node *node = tn_node_make(&f->b, TN_KERNEL, 1, &x, 3);
+  struct tn_graph *region = tn_graph_create(f->module, node);
+  struct tn_value *inner = tn_graph_input(region, "inner", x->type);
+  struct tn_build b = tn_build_at_end(region);
+  b.name = "inner_node";
+  struct tn_value *most = tn_reduce(&b, TN_REDUCE_MAX, inner, axes, (size_t)count, true);
+  struct tn_value *centered = tn_binary(&b, TN_SUB, inner, most);
+  struct tn_value *sum = tn_reduce(&b, TN_REDUCE_SUM, centered, axes, (size_t)count, true);
+  struct tn_value *twice = tn_binary(&b, TN_ADD, sum, most);
+  struct tn_value *y = tn_binary(&b, TN_ADD, tn_binary(&b, TN_MUL, centered, centered), twice);
+  tn_graph_output(region, most);
+  tn_graph_output(region, y);
+  tn_graph_output(region, twice);
+  tn_set_int(node, TN_KERNEL_rows, first);
+  tn_set_ints(node, TN_KERNEL_kept, INTS(1, 3)); /* centered, twice */
+  return finished(f, node);
+}
+
+EVAL_TEST(rows) {
+  static const tn_dim sizes[][3] = {{3, 5, 7},  {1, 1, 100}, {2, 9, 16}, {4, 3, 33}, {1, 8, 64},
+                                    {13, 2, 3}, {1, 1, 10},  {2, 3, 1},  {5, 6, 21}};
+  static const enum tn_dtype dtypes[] = {TN_F32, TN_I32, TN_F64, TN_F16};
+  for (size_t k = 0; k < TN_COUNT(sizes); k++)
+    for (int first = 0; first < 3; first++)
+      check_same(f, tn_printf(tn_ctx_arena(f->ctx), "rows %d from %d", (int)k, first),
+                 by_rows(f, 3, sizes[k], first, dtypes[(k + (size_t)first) % 4]));
+}
+
 /* A constant read at positions that are themselves loaded must not be packed. */
 static struct tn_value *looked_up(struct tn_build *b, struct tn_value *const *in) {
   struct tn_value *third = tn_slice(b, in[1], (const int64_t[]){2}, (const int64_t[]){1}, (const int64_t[]){1});
@@ -405,7 +439,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(matmuls),  cmocka_unit_test(convs),    cmocka_unit_test(reduces),
       cmocka_unit_test(kernels),  cmocka_unit_test(gathered), cmocka_unit_test(pools),
-      cmocka_unit_test(scatters), cmocka_unit_test(chains),
+      cmocka_unit_test(scatters), cmocka_unit_test(rows),     cmocka_unit_test(chains),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
