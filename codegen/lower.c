@@ -211,7 +211,8 @@ struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, i
 }
 
 /* NULL: not staged. */
-static struct tn_expr *staged_element(struct tn_lower *l, const struct tn_value *v, struct tn_expr *const *idx) {
+static struct tn_expr *staged_element(struct tn_lower *l, const struct tn_value *v,
+                                      struct tn_expr *const *idx) {
   for (size_t i = 0; i < l->state->staged.count; i++) {
     const struct staged *s = &l->state->staged.at[i];
     if (s->value != v)
@@ -219,8 +220,9 @@ static struct tn_expr *staged_element(struct tn_lower *l, const struct tn_value 
     for (int d = 0; d < s->first; d++)
       if (v->type.dim[d] != 1 && idx[d] != s->row[d])
         tn_bug(lower_ctx(l), "kernel '%s' reads '%s' of another row than it computes", l->nest->name, v->name);
-    return s->element ? s->element
-                      : tn_ex_load(l->nest, s->buf, tn_row_position(l->nest, &v->type, s->first, idx), l->guard);
+    return s->element
+               ? s->element
+               : tn_ex_load(l->nest, s->buf, tn_row_position(l->nest, &v->type, s->first, idx), l->guard);
   }
   return NULL;
 }

@@ -4,12 +4,13 @@
 
 #include "codegen/nest.h"
 
-/* From now on an element of `value` (of the region) in row `row` (positions of dims 0 .. first-1, which live as long as
- * the nest) is `element`, or is found in `buf`, which holds the dims from `first` on. */
+/* From now on an element of `value` (of the region) in row `row` (positions of dims 0 .. first-1, which live as
+ * long as the nest) is `element`, or is found in `buf`, which holds the dims from `first` on. */
 void tn_stage(struct tn_lower *l, const struct tn_value *value, int first, struct tn_expr *const *row,
               struct tn_expr *element, struct tn_buf *buf);
 /* Where position idx lies in a buffer of dims first .. rank-1. */
-struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, int first, struct tn_expr *const *idx);
+struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, int first,
+                                struct tn_expr *const *idx);
 
 /* A kernel with the attribute `rows`. */
 void tn_lower_rows(struct tn_lower *l, struct tn_node *kernel);

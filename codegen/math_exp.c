@@ -38,8 +38,8 @@ static val scale(const struct fx *f, val y, val n) {
   return mul(f, mul(f, y, low), high);
 }
 
-/* Zero is chosen, not computed, below the last subnormal: processors take a hundred times as long for a product that
- * underflows, and masks fill rows with minus infinity. */
+/* Zero is chosen, not computed, below the last subnormal: processors take a hundred times as long for a product
+ * that underflows, and masks fill rows with minus infinity. */
 val tn_fx_exp(const struct fx *f, val x) {
   struct reduced e;
   val under = lt(f, x, k2(f, -104, -746));

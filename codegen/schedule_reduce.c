@@ -1,12 +1,12 @@
-/* Reductions over their own lanes: the innermost loop of the reduction is the vector axis, and the lanes are combined
- * at its end.  Several results at once, or several accumulators, hide the latency of the additions. */
+/* Reductions over their own lanes: the innermost loop of the reduction is the vector axis, and the lanes are
+ * combined at its end.  Several results at once, or several accumulators, hide the latency of the additions. */
 #include "codegen/schedule.h"
 
 /* Lanes that hold so few elements are not worth a second combination across them. */
 #define FEW_IN_TAIL 2
 
-/* acc = `term`, in which the innermost variable is still r's, combined: whole vectors, then the rest in masked lanes or
- * one by one. */
+/* acc = `term`, in which the innermost variable is still r's, combined: whole vectors, then the rest in masked
+ * lanes or one by one. */
 static void reduce_in_lanes(const struct tn_target *t, struct tn_cursor *at, const struct tn_stmt *r,
                             struct tn_expr *term, int lanes, int jam) {
   struct tn_nest *n = at->nest;
@@ -56,7 +56,8 @@ static void reduce_in_lanes(const struct tn_target *t, struct tn_cursor *at, con
   tn_st_reduce(at, acc, r->reduce.combine, so_far, loops, over, tn_ex_replace(n, term, 1, &inner, &position));
 }
 
-void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c, int lanes) {
+void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
+                                   int lanes) {
   struct tn_nest *n = b->nest;
   struct tn_stmt *r = b->reduce;
   struct tn_var *row_axis = b->loops ? b->loop[b->loops - 1] : NULL;

@@ -2,8 +2,9 @@
  *
  *   for each row { acc = reduction; for the row: scratch = ...; acc = reduction; for the row: result = ... }
  *
- * The loops stay in their order.  A few rows are taken together (a tile), each with a scratch of its own, so that the
- * reductions' latencies overlap; the bands inside are scheduled one by one, with lanes along the row. */
+ * The loops stay in their order.  A few rows are taken together (a tile), each with a scratch of its own, so
+ * that the reductions' latencies overlap; the bands inside are scheduled one by one, with lanes along the row.
+ */
 #include "codegen/schedule.h"
 
 /* ---- what the statements do ---------------------------------------------------------------------------- */
@@ -23,7 +24,8 @@ static bool simple_list(const struct tn_stmt *list) {
 struct stored {
   struct tn_buf *buf[16];
   int count;
-  bool apart; /* rows do not meet: what is stored outside of scratch is not read, scratch has a place a row at most */
+  bool apart; /* rows do not meet: what is stored outside of scratch is not read, scratch has a place a row at
+                 most */
 };
 
 static void note_stores(struct stored *s, const struct tn_stmt *list, const struct tn_var *row) {

@@ -239,8 +239,9 @@ bool tn_fuse_leads_around(struct tn_fuse *f, int from, int to) {
 /* `from` writes what `to` reads element by element, and others read it too: one kernel can write both. */
 static bool can_merge(struct tn_fuse *f, int from, int to) {
   struct tn_group *a = f->groups.at[from], *b = f->groups.at[to];
-  if (a->merged || b->merged || from == to || a->anchor || b->anchor || a->rows >= 0 || b->rows >= 0 || a->roots.count != 1 ||
-      a->members.count + b->members.count > TN_MAX_MEMBERS || !tn_fuse_inlinable(a->roots.at[0]))
+  if (a->merged || b->merged || from == to || a->anchor || b->anchor || a->rows >= 0 || b->rows >= 0 ||
+      a->roots.count != 1 || a->members.count + b->members.count > TN_MAX_MEMBERS ||
+      !tn_fuse_inlinable(a->roots.at[0]))
     return false;
   const struct tn_value *result = a->roots.at[0]->out[0];
   if (!tn_shape_equal(&result->type, &b->roots.at[0]->out[0]->type))

@@ -1,18 +1,18 @@
 /* Fuse: kernels that go over the rows of a tensor once.
  *
- * A softmax is a largest element, a difference and its exponential, a sum and a product: four kernels, each a sweep
- * over memory.  When all of them are about the same rows (the positions of the first dims; the last dims are what
- * is reduced), one kernel does everything for a row while it is in the nearest cache.
+ * A softmax is a largest element, a difference and its exponential, a sum and a product: four kernels, each a
+ * sweep over memory.  When all of them are about the same rows (the positions of the first dims; the last dims
+ * are what is reduced), one kernel does everything for a row while it is in the nearest cache.
  *
- * Groups are merged along their edges: a reduction over rows with what it reads or what reads it.  What a merged
- * group wrote for others inside alone is kept for the length of a row; decisions about what is stored and what is
- * computed again are those that formed the groups. */
+ * Groups are merged along their edges: a reduction over rows with what it reads or what reads it.  What a
+ * merged group wrote for others inside alone is kept for the length of a row; decisions about what is stored
+ * and what is computed again are those that formed the groups. */
 #include "passes/fuse.h"
 
 /* Longer rows leave the nearest caches, and one sweep is as good as another. */
 #define MAX_ROW_BYTES (64 * 1024)
-/* Shorter rows leave lanes empty; a kernel across rows fills them.  Unless all of it is so little that calling several
- * kernels costs more. */
+/* Shorter rows leave lanes empty; a kernel across rows fills them.  Unless all of it is so little that calling
+ * several kernels costs more. */
 #define MIN_ROW 8
 #define FEW_ELEMENTS 256
 
@@ -92,8 +92,8 @@ static bool rows_of(const struct tn_group *g, struct shape *out) {
 }
 
 /* All that is made of value in the group, up to its roots, needs of a row only this row. */
-static bool stays_in_rows(const struct tn_fuse *f, int group, const struct tn_value *value, const struct shape *s,
-                          bool *seen) {
+static bool stays_in_rows(const struct tn_fuse *f, int group, const struct tn_value *value,
+                          const struct shape *s, bool *seen) {
   bool reduced;
   if (!fits(&value->type, s, &reduced))
     return false;
@@ -106,7 +106,8 @@ static bool stays_in_rows(const struct tn_fuse *f, int group, const struct tn_va
     if (*known)
       continue;
     *known = true;
-    bool rows = (tn_op_info(reader->op)->flags & TN_ELEMENTWISE) || (reduced_from(reader) == s->first && !reduced);
+    bool rows =
+        (tn_op_info(reader->op)->flags & TN_ELEMENTWISE) || (reduced_from(reader) == s->first && !reduced);
     if (!rows || !stays_in_rows(f, group, reader->out[0], s, seen))
       return false;
   }

@@ -92,8 +92,8 @@ bool tn_plan_same_elements(const struct tn_node *kernel, int operand) {
       tn_dtype_size(in->dtype) != tn_dtype_size(out->dtype) || !same_count(in, out))
     return false;
   /* Broadcasting and reshaping never make fewer elements, so with as many at both ends every element of the
-   * operand meets the result's element of the same number.  A kernel by rows reads a row as a whole, before it writes
-   * that row of its result. */
+   * operand meets the result's element of the same number.  A kernel by rows reads a row as a whole, before it
+   * writes that row of its result. */
   unsigned in_step = TN_ELEMENTWISE | TN_VIEW | (tn_get_int(kernel, TN_KERNEL_rows) >= 0 ? TN_REDUCE : 0);
   for (const struct tn_node *node = kernel->region[0]->first; node; node = node->next)
     if (node->op != TN_CONSTANT && !(tn_op_info(node->op)->flags & in_step))

@@ -280,7 +280,8 @@ static struct tn_value *pool(struct fixture *f, struct tn_value *x, int kind, in
 }
 
 /* A kernel by rows: (x - max) and its sum, both kept; the results are three, two of them one a row. */
-static struct tn_value *by_rows(struct fixture *f, int rank, const tn_dim *dims, int first, enum tn_dtype dtype) {
+static struct tn_value *by_rows(struct fixture *f, int rank, const tn_dim *dims, int first,
+                                enum tn_dtype dtype) {
   struct tn_value *x = small(f, dtype, rank, dims);
   int64_t axes[TN_MAX_RANK], count = 0;
   for (int d = first; d < rank; d++)
