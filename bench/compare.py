@@ -1,171 +1,208 @@
 #!/usr/bin/env python3
-"""Tenon against ONNX Runtime on one thread: same model, same inputs, runs interleaved, medians, ratios.
+"""Tenon against ONNX Runtime, OpenVINO and XNNPACK (by LiteRT): the same models, inputs and number of threads, runs
+interleaved, medians, ratios.
 
-    bench/compare.py --tenon build/tenon --models DIR [--only NAME,...] [--seconds 1.0]
+    bench/compare.py --models DIR [--big DIR] [--tenon build/tenon] [--threads 1,2] [--peers onnxruntime,openvino,litert]
+                     [--kernels] [--json FILE] [--report docs/performance.md] [--html FILE]
 
-DIR holds NAME/model.onnx and NAME/io/input_N.npy.  A ratio above 1 means that Tenon is faster.  Needs NumPy, onnx and
-onnxruntime from PyPI; models that Tenon refuses are listed with its reason, not skipped in silence.
+DIR holds NAME/model.onnx and NAME/io/input_N.npy; --big names the folders of big architectures (make_models.py).  A
+ratio above 1 means that Tenon is faster.  ONNX Runtime counts with the best of its optimization levels.  Before a
+model is timed, Tenon's results are held against ONNX Runtime's from the same inputs.  --kernels runs kernels.py too,
+for this processor and for AVX2.  --report writes a page with tables and, beside it, a plot as .svg; --from FILE makes
+the report from an earlier --json instead of measuring.
+
+--clock cpu counts processor time, so that what else runs on a busy machine is left out; for one thread only.
+
+Needs NumPy, onnx and onnxruntime from PyPI; openvino and ai-edge-litert are compared with where they are installed,
+and named where they are not.  A model that Tenon or a peer does not take is listed with the reason.
 """
 import argparse
-import ctypes
 import glob
 import json
-import math
 import os
+import platform
 import subprocess
 import sys
 import tempfile
-import time
 
 import numpy as np
 import onnx
-import onnxruntime
+
+import peers
+import report
+
+QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger",
+             "QLinearConv", "QLinearMatMul", "MatMulNBits"}
 
 
-class Tensor(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_int32), ("rank", ctypes.c_int32),
-                ("dims", ctypes.POINTER(ctypes.c_int64)), ("bytes", ctypes.c_int64), ("quant_count", ctypes.c_int64),
-                ("scale", ctypes.c_void_p), ("zero_point", ctypes.c_void_p)]
+def kind_of(path):
+    """"quantized", "half" or "float"."""
+    model = onnx.load(path, load_external_data=False)
+    ops, types = set(), {t.data_type for t in model.graph.initializer}
+    graphs = [model.graph, *model.functions]
+    while graphs:
+        graph = graphs.pop()
+        for node in graph.node:
+            ops.add(node.op_type)
+            graphs += [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    if ops & QUANTIZED:
+        return "quantized"
+    return "half" if onnx.TensorProto.FLOAT16 in types else "float"
 
 
-RUN = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+def tolerance(kind, expected):
+    """A share of each output's largest value: float sums differ by their order, quantized ones by a step."""
+    share = {"float": 1e-3, "half": 2e-2, "quantized": 6e-2}[kind]
+    largest = max((float(np.abs(a[np.isfinite(a)]).max(initial=0)) for a in expected.values()
+                   if isinstance(a, np.ndarray) and a.dtype.kind == "f"), default=0)
+    return share, share * largest
 
 
-class Model(ctypes.Structure):
-    _fields_ = [("abi", ctypes.c_int32), ("arena_align", ctypes.c_int32), ("name", ctypes.c_char_p),
-                ("hash", ctypes.c_char_p), ("arena_bytes", ctypes.c_int64), ("weight_bytes", ctypes.c_int64),
-                ("macs", ctypes.c_int64), ("input_count", ctypes.c_int32), ("output_count", ctypes.c_int32),
-                ("inputs", ctypes.POINTER(Tensor)), ("outputs", ctypes.POINTER(Tensor)), ("run", RUN)]
+def make(kind, path, named, expected, threads, options):
+    """The engines of one name, or the reason why there is none: ONNX Runtime has one a level."""
+    try:
+        if kind == "onnxruntime":
+            return [peers.OnnxRuntime(path, named, expected, threads, level) for level in peers.ORT_LEVELS], None
+        return [{"openvino": peers.OpenVino, "litert": peers.LiteRt}[kind](path, named, threads)], None
+    except ImportError as error:
+        return [], f"not installed: {error}"
+    except peers.Refused as error:
+        return [], str(error)
 
 
-def aligned(size):
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start:start + size]
+def compare(folder, threads, options):
+    path = f"{folder}/model.onnx"
+    row = {"kind": kind_of(path), "refused": {}, "wrong": {}}
+    try:
+        named = peers.read_model(folder)
+        ours = peers.Tenon(path, named, threads, options.tenon)
+    except peers.Refused as error:
+        row["refused"]["tenon"] = str(error)
+        return row
+    row["compile_s"], row["weight_bytes"] = ours.compile_seconds, ours.weight_bytes
+    try:
+        expected = peers.ort_results(path, named)
+    except peers.Refused as error:
+        row["refused"]["onnxruntime"] = str(error)
+        return row
+    engines = [ours]
+    for kind in options.peers:
+        made, why = make(kind, path, named, expected, threads, options)
+        engines += made
+        if why:
+            row["refused"][kind] = why
+    times = peers.interleave(engines, options.rounds, options.seconds)
+    for engine, seconds in zip(engines, times):
+        row[f"{engine.name}_us"] = min(seconds * 1e6, row.get(f"{engine.name}_us", float("inf")))
+    rtol, atol = tolerance(row["kind"], expected)
+    arrays = {n: a for n, a in expected.items() if isinstance(a, np.ndarray)}
+    wrong = peers.difference(ours.results(), arrays, rtol, atol)
+    if wrong:
+        row["wrong"]["tenon"] = wrong
+    for kind in options.peers:
+        if f"{kind}_us" in row:
+            row[f"{kind}_ratio"] = row[f"{kind}_us"] / row["tenon_us"]
+    return row
 
 
-class Compiled:
-    def __init__(self, path, inputs):
-        self.library = ctypes.CDLL(path)
-        self.model = Model.in_dll(self.library, "bench_model")
-        m = self.model
-        self.buffers = []
-        for i in range(m.input_count):
-            name = m.inputs[i].name.decode()
-            buffer = aligned(m.inputs[i].bytes)
-            data = inputs[name].tobytes()
-            assert len(data) == m.inputs[i].bytes, (name, len(data), m.inputs[i].bytes)
-            buffer[:] = np.frombuffer(data, np.uint8)
-            self.buffers.append(buffer)
-        self.outputs = [aligned(m.outputs[i].bytes) for i in range(m.output_count)]
-        self.arena = aligned(m.arena_bytes)
-        pointer = ctypes.c_void_p
-        self.ins = (pointer * max(1, m.input_count))(*[b.ctypes.data for b in self.buffers])
-        self.outs = (pointer * max(1, m.output_count))(*[b.ctypes.data for b in self.outputs])
-        self.at = self.arena.ctypes.data
-
-    def run(self):
-        status = self.model.run(self.ins, self.outs, self.at)
-        assert status == 0, status
+def line(name, row, kinds):
+    cells = [f"{name:30}"]
+    if "tenon_us" not in row:
+        who, why = next(iter(row["refused"].items()))
+        return f"{cells[0]} {who}: {why[:120]}"
+    cells.append(f"{row['tenon_us']:11.2f}")
+    for kind in kinds:
+        cells.append(f"{row[f'{kind}_us']:11.2f} {row[f'{kind}_ratio']:6.2f}" if f"{kind}_us" in row else
+                     f"{'-':>11} {'-':>6}")
+    cells.append(f"{row['compile_s']:7.2f}")
+    cells += [f"DIFFERS: {why[:80]}" for why in row["wrong"].values()]
+    return " ".join(cells)
 
 
-def load_inputs(folder):
-    graph = onnx.load(f"{folder}/model.onnx", load_external_data=False).graph
-    constant = {t.name for t in graph.initializer}
-    named, dims = {}, {}
-    for k, value in enumerate(v for v in graph.input if v.name not in constant):
-        array = np.load(f"{folder}/io/input_{k}.npy")
-        named[value.name] = array
-        for dim, extent in zip(value.type.tensor_type.shape.dim, array.shape):
-            if dim.dim_param:
-                dims[dim.dim_param] = extent
-    return named, dims
-
-
-def compile_model(tenon, folder, named, out):
-    command = [tenon, "compile", f"{folder}/model.onnx", "-o", out, "--name=bench"]
-    for name, array in named.items():
-        command.append(f"--shape={name}=" + "x".join(map(str, array.shape)) if array.ndim else "")
-    start = time.perf_counter()
-    done = subprocess.run([c for c in command if c], capture_output=True, text=True)
-    return done, time.perf_counter() - start
-
-
-def session(path, level):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = level
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def sample(run, count):
-    start = time.perf_counter()
-    for _ in range(count):
-        run()
-    return (time.perf_counter() - start) / count
-
-
-def compare(tenon, folder, seconds):
-    named, _ = load_inputs(folder)
+def run_kernels(options, cpu):
     with tempfile.TemporaryDirectory() as temp:
-        library = f"{temp}/bench.so"
-        done, compile_seconds = compile_model(tenon, folder, named, library)
-        if done.returncode:
-            return {"refused": (done.stderr.strip().splitlines() or ["?"])[0]}
-        ours = Compiled(library, named)
-        levels = onnxruntime.GraphOptimizationLevel
-        peers = []
-        for level in (levels.ORT_ENABLE_ALL, levels.ORT_ENABLE_BASIC):
-            s = session(f"{folder}/model.onnx", level)
-            peers.append(lambda s=s: s.run(None, named))
-        runs = [ours.run] + peers
-        for run in runs:
-            run()
-        counts = [max(1, int(seconds / 20 / max(sample(run, 1), 1e-7))) for run in runs]
-        counts = [min(c, 2000) for c in counts]
-        times = [[] for _ in runs]
-        for _ in range(11):
-            for i, run in enumerate(runs):
-                times[i].append(sample(run, counts[i]))
-        median = [sorted(t)[len(t) // 2] for t in times]
-        return {"tenon_ms": median[0] * 1e3, "ort_ms": min(median[1:]) * 1e3, "ratio": min(median[1:]) / median[0],
-                "compile_s": compile_seconds}
+        command = [sys.executable, f"{peers.HERE}/kernels.py", "--tenon", options.tenon, "--json", f"{temp}/k.json"]
+        done = subprocess.run(command + ([f"--cpu={cpu}"] if cpu else []), stdout=subprocess.DEVNULL)
+        if done.returncode not in (0, 1):
+            sys.exit(f"kernels.py failed with {done.returncode}")
+        with open(f"{temp}/k.json") as file:
+            return json.load(file)
+
+
+def measure(options):
+    data = {"machine": report.machine(), "python": platform.python_version(), "versions": peers.versions(),
+            "clock": options.clock, "peers": options.peers, "runs": {}, "kernels": {}}
+    for threads in options.threads:
+        rows = data["runs"][str(threads)] = {}
+        for group, directory in (("models", options.models), ("big", options.big)):
+            if not directory:
+                continue
+            print(f"\n{directory}, {threads} thread{'s' if threads > 1 else ''}\n{'model':30} {'tenon us':>11} " +
+                  " ".join(f"{k + ' us':>11} {'ratio':>6}"[-18:] for k in options.peers) + f" {'compile':>7}")
+            for path in sorted(glob.glob(f"{directory}/*/model.onnx")):
+                folder = os.path.dirname(path)
+                name = os.path.basename(folder)
+                if options.only and not any(t in name for t in options.only):
+                    continue
+                try:
+                    row = compare(folder, threads, options)
+                except Exception as error:  # what a peer's library throws is a finding about this model
+                    row = {"kind": "float", "wrong": {}, "refused": {"benchmark": peers.first_line(error)}}
+                rows[name] = {"group": group, **row}
+                print(line(name, row, options.peers), flush=True)
+                save(options, data)
+    if options.kernels:
+        for cpu in (None, "haswell"):
+            data["kernels"][cpu or "native"] = run_kernels(options, cpu)
+            save(options, data)
+    return data
+
+
+def save(options, data):
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(data, file, indent=1)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--tenon", required=True)
-    p.add_argument("--models", required=True)
-    p.add_argument("--only", default="")
-    p.add_argument("--seconds", type=float, default=1.0)
+    p.add_argument("--tenon", default="build/tenon")
+    p.add_argument("--models", help="a folder of models")
+    p.add_argument("--big", help="a folder of big architectures")
+    p.add_argument("--only", default="", help="models whose name has one of these texts")
+    p.add_argument("--threads", default="1", help="a list, as 1,2")
+    p.add_argument("--peers", default="onnxruntime,openvino,litert")
+    p.add_argument("--seconds", type=float, default=0.5, help="of timed runs an engine and model")
+    p.add_argument("--rounds", type=int, default=9)
+    p.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    p.add_argument("--kernels", action="store_true")
     p.add_argument("--json")
-    a = p.parse_args()
-    names = sorted(os.path.basename(os.path.dirname(f)) for f in glob.glob(f"{a.models}/*/model.onnx"))
-    if a.only:
-        names = [n for n in names if n in a.only.split(",")]
-    rows, ratios = {}, []
-    print(f"{'model':32} {'tenon ms':>10} {'ort ms':>10} {'ratio':>7} {'compile s':>10}")
-    for name in names:
-        try:
-            row = compare(a.tenon, f"{a.models}/{name}", a.seconds)
-        except Exception as error:  # a peer that cannot run the model is a finding too
-            row = {"refused": f"not compared: {error}"}
-        rows[name] = row
-        if "ratio" in row:
-            ratios.append(row["ratio"])
-            print(f"{name:32} {row['tenon_ms']:10.4f} {row['ort_ms']:10.4f} {row['ratio']:7.2f} {row['compile_s']:10.2f}",
-                  flush=True)
-        else:
-            print(f"{name:32} {row['refused'][:160]}", flush=True)
-    if ratios:
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        print(f"{len(ratios)} models, geometric mean {mean:.2f}, lowest {min(ratios):.2f}, "
-              f"faster on {sum(r > 1 for r in ratios)}; onnxruntime {onnxruntime.__version__}")
-    if a.json:
-        with open(a.json, "w") as f:
-            json.dump(rows, f, indent=1)
-    return 0
+    p.add_argument("--report")
+    p.add_argument("--html")
+    p.add_argument("--from", dest="source", action="append", help="report on this file; several are joined")
+    options = p.parse_args()
+    options.threads = [int(t) for t in options.threads.split(",")]
+    options.peers = [t for t in options.peers.split(",") if t]
+    options.only = [t for t in options.only.split(",") if t]
+    if unknown := set(options.peers) - {"onnxruntime", "openvino", "litert"}:
+        sys.exit(f"no such peer: {', '.join(sorted(unknown))}; there are onnxruntime, openvino, litert")
+    if options.clock == "cpu":
+        if options.threads != [1]:
+            sys.exit("--clock cpu is for --threads 1: it would add up the threads' time")
+        peers.use_processor_time()
+    if options.source:
+        data = report.joined(options.source)
+    elif options.models or options.big:
+        data = measure(options)
+    else:
+        sys.exit("give --models DIR, --big DIR or --from FILE")
+    print()
+    print("\n".join(report.bars(data)))
+    if options.report:
+        report.write_markdown(data, options.report)
+    if options.html:
+        report.write_html(data, options.html)
+    return 1 if any(r["wrong"] for rows in data["runs"].values() for r in rows.values()) else 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,21 @@ static double now(int cpu) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* The descriptor's facts, so that the script need not know its layout; -1: the model has another version. */
+int64_t bench_fact(const struct tenon_model *m, int what) {
+  const int64_t facts[] = {m->abi == TENON_MODEL_ABI && !m->weights_hash ? 0 : -1, m->arena_bytes, m->weight_bytes,
+                           m->input_count, m->output_count};
+  return facts[what];
+}
+
+const char *bench_name(const struct tenon_model *m, int output, int i) {
+  return (output ? m->outputs : m->inputs)[i].name;
+}
+
+int64_t bench_bytes(const struct tenon_model *m, int output, int i) {
+  return (output ? m->outputs : m->inputs)[i].bytes;
+}
+
 /* Seconds that `count` runs took, of processor time where cpu is set; -1 when one fails.  pool NULL: the model
  * was compiled for one thread. */
 double bench_tenon(const struct tenon_model *model, const void *const *inputs, void *const *outputs,

@@ -2,10 +2,11 @@
 """Writes the benchmark's big models: real architectures with seeded random weights, exported by PyTorch to ONNX, each
 with inputs and PyTorch's own results, so that `tenon verify` checks what `bench/compare.py` times.
 
-    bench/make_models.py [--out build/bench-models] [--only NAME,...] [--light DIR]
+    bench/make_models.py [--out build/bench-models] [--only NAME,...] [--tflite] [--light DIR]
 
-Writes OUT/NAME/model.onnx and OUT/NAME/io/{input,output}_N.npy at batch 1.  Needs torch, onnx, onnxscript, numpy and
-transformers from PyPI; nothing is downloaded: every weight is drawn here.  The architectures are those of transformers
+Writes OUT/NAME/model.onnx and OUT/NAME/io/{input,output}_N.npy at batch 1; with --tflite also model.tflite of the same
+module, for LiteRT and its XNNPACK.  Needs torch, onnx, onnxscript, numpy and transformers from PyPI, and litert-torch
+for --tflite; nothing is downloaded: every weight is drawn here.  The architectures are those of transformers
 (timm wants torchvision, which needs a build of its own); VGG-19 is not among them and is written below.  Numbers mean
 nothing, the work does.  --light DIR also gives weights to a folder of ONNX's light_*.onnx models, whose reference results then come
 from ONNX Runtime.
@@ -98,7 +99,7 @@ def write_io(folder, kind, arrays):
         np.save(f"{folder}/io/{kind}_{k}.npy", array)
 
 
-def export(torch, name, make, inputs, out):
+def export(torch, name, make, inputs, out, tflite):
     torch.manual_seed(7)
     module = make().eval()
     settle(torch, module)
@@ -110,6 +111,9 @@ def export(torch, name, make, inputs, out):
         torch.onnx.export(module, args, f"{folder}/model.onnx", dynamo=True, external_data=False, verbose=False)
     write_io(folder, "input", [a.numpy() for a in args])
     write_io(folder, "output", [result.numpy()])
+    if tflite:
+        import litert_torch
+        litert_torch.convert(module, args).export(f"{folder}/model.tflite")
     return result
 
 
@@ -140,6 +144,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="build/bench-models")
     parser.add_argument("--only", default="")
+    parser.add_argument("--tflite", action="store_true", help="write model.tflite too")
     parser.add_argument("--light", help="a folder with ONNX's light_*.onnx")
     options = parser.parse_args()
     only = set(filter(None, options.only.split(",")))
@@ -155,7 +160,7 @@ def main():
     for name, (make, inputs) in known.items():
         if only and name not in only:
             continue
-        result = export(torch, name, make, inputs, options.out)
+        result = export(torch, name, make, inputs, options.out, options.tflite)
         print(f"{name}: result {tuple(result.shape)}, standard deviation {float(result.std()):.3g}")
 
 

@@ -48,6 +48,8 @@ def loop():
         library = ctypes.CDLL(path)
     library.bench_tenon.restype = library.bench_onnxruntime.restype = ctypes.c_double
     library.tenon_threads_create.restype = P
+    library.bench_fact.restype = library.bench_bytes.restype = ctypes.c_int64
+    library.bench_name.restype = ctypes.c_char_p
     return library
 
 
@@ -81,23 +83,6 @@ def read_model(folder):
 
 # ---- Tenon ---------------------------------------------------------------------------------------------------------
 
-class Tensor(ctypes.Structure):  # struct tenon_tensor of runtime/tenon.h
-    _fields_ = [("name", ctypes.c_char_p), ("dtype", ctypes.c_int32), ("rank", ctypes.c_int32),
-                ("dims", ctypes.POINTER(ctypes.c_int64)), ("bytes", ctypes.c_int64), ("quant_count", ctypes.c_int64),
-                ("scale", P), ("zero_point", P)]
-
-
-class Model(ctypes.Structure):  # struct tenon_model
-    _fields_ = [("abi", ctypes.c_int32), ("arena_align", ctypes.c_int32), ("name", ctypes.c_char_p),
-                ("hash", ctypes.c_char_p), ("arena_bytes", ctypes.c_int64), ("weight_bytes", ctypes.c_int64),
-                ("macs", ctypes.c_int64), ("input_count", ctypes.c_int32), ("output_count", ctypes.c_int32),
-                ("inputs", ctypes.POINTER(Tensor)), ("outputs", ctypes.POINTER(Tensor)), ("run", P),
-                ("run_parallel", P)]
-
-
-ABI = 2
-
-
 def shape_options(named):
     return [f"--shape={name}=" + "x".join(map(str, array.shape)) for name, array in named.items() if array.ndim]
 
@@ -116,23 +101,27 @@ class Tenon:
             if done.returncode:
                 raise Refused(first_line(done.stderr))
             self.library = ctypes.CDLL(out)
-        m = self.model = Model.in_dll(self.library, "bench_model")
-        if m.abi != ABI:
-            raise Refused(f"the model's descriptor has version {m.abi}; peers.py knows {ABI}")
+        self.model = P(ctypes.addressof(ctypes.c_char.in_dll(self.library, "bench_model")))
+        version, arena_bytes, self.weight_bytes, inputs, outputs = (loop().bench_fact(self.model, i) for i in range(5))
+        if version:
+            raise Refused("the artifact's descriptor is not of the version of runtime/tenon.h")
         self.inputs = []
-        for i in range(m.input_count):
-            t = m.inputs[i]
-            data = named[t.name.decode()].tobytes()
-            if len(data) != t.bytes:
-                raise Refused(f"input '{t.name.decode()}' has {len(data)} bytes, the artifact takes {t.bytes}")
-            buffer = aligned(t.bytes)
+        for i in range(inputs):
+            name, size = self.tensor(0, i)
+            data = named[name].tobytes()
+            if len(data) != size:
+                raise Refused(f"input '{name}' has {len(data)} bytes, the artifact takes {size}")
+            buffer = aligned(size)
             buffer[:] = np.frombuffer(data, np.uint8)
             self.inputs.append(buffer)
-        self.outputs = [aligned(m.outputs[i].bytes) for i in range(m.output_count)]
-        self.arena = aligned(m.arena_bytes)
-        self.args = (ctypes.byref(m), pointers([b.ctypes.data for b in self.inputs]),
-                     pointers([b.ctypes.data for b in self.outputs]), P(self.arena.ctypes.data),
+        self.outputs = {name: aligned(size) for name, size in (self.tensor(1, i) for i in range(outputs))}
+        self.arena = aligned(arena_bytes)
+        self.args = (self.model, pointers([b.ctypes.data for b in self.inputs]),
+                     pointers([b.ctypes.data for b in self.outputs.values()]), P(self.arena.ctypes.data),
                      pool(threads) if threads > 1 else None)
+
+    def tensor(self, output, i):
+        return loop().bench_name(self.model, output, i).decode(), loop().bench_bytes(self.model, output, i)
 
     def seconds(self, count):
         took = loop().bench_tenon(*self.args, ctypes.c_int64(count), ctypes.c_int(CLOCK is time.process_time))
@@ -142,7 +131,7 @@ class Tenon:
 
     def results(self):
         """Bytes by name: the peer's results say what they are."""
-        return {self.model.outputs[i].name.decode(): self.outputs[i] for i in range(self.model.output_count)}
+        return self.outputs
 
 
 # ---- ONNX Runtime --------------------------------------------------------------------------------------------------
