@@ -47,6 +47,15 @@ def first_output(torch, model):
     return First()
 
 
+def efficientnet_b0(torch, transformers):
+    config = transformers.EfficientNetConfig(num_labels=1000, image_size=224, width_coefficient=1.0,
+                                             depth_coefficient=1.0, hidden_dim=1280, dropout_rate=0.2)
+    model = transformers.EfficientNetForImageClassification(config)
+    # transformers pools with a window of hidden_dim squared, which some engines add up in full
+    model.efficientnet.pooler = torch.nn.AdaptiveAvgPool2d(1)
+    return model
+
+
 def architectures(torch):
     """name -> (maker of the module, maker of its inputs)"""
     import transformers as t
@@ -58,9 +67,7 @@ def architectures(torch):
     return {
         "mobilenetv2": (lambda: first(t.MobileNetV2ForImageClassification(
             t.MobileNetV2Config(num_labels=1000, tf_padding=False))), image),
-        "efficientnet-b0": (lambda: first(t.EfficientNetForImageClassification(t.EfficientNetConfig(
-            num_labels=1000, image_size=224, width_coefficient=1.0, depth_coefficient=1.0, hidden_dim=1280,
-            dropout_rate=0.2))), image),
+        "efficientnet-b0": (lambda: first(efficientnet_b0(torch, t)), image),
         "resnet18": (lambda: resnet(depths=[2, 2, 2, 2], hidden_sizes=[64, 128, 256, 512], layer_type="basic"),
                      image),
         "resnet50": (lambda: resnet(), image),
