@@ -26,14 +26,15 @@ void tn_print_diags(tn_ctx *ctx, size_t from) {
 /* The prefix: --name, else the output's file name, else the model's (its folder's for the name "model"). */
 const char *tn_model_prefix(tn_ctx *ctx, const struct tn_options *o) {
   tn_arena *arena = tn_ctx_arena(ctx);
-  const char *from = o->name ? o->name : o->output ? o->output : o->model;
+  const char *output = o->output && strcmp(o->output, "-") != 0 ? o->output : NULL;
+  const char *from = o->name ? o->name : output ? output : o->model;
   const char *slash = strrchr(from, '/');
   char *name = tn_strdup(arena, slash ? slash + 1 : from);
   if (!o->name) {
     char *dot = strrchr(name, '.');
     if (dot && dot != name)
       *dot = 0;
-    if (!o->output && !strcmp(name, "model") && slash) { /* networks kept as NAME/model.onnx */
+    if (!output && !strcmp(name, "model") && slash) { /* networks kept as NAME/model.onnx */
       char *folder = tn_strndup(arena, from, (size_t)(slash - from));
       const char *last = strrchr(folder, '/');
       if (*folder && strcmp(folder, ".") != 0 && strcmp(folder, "..") != 0)

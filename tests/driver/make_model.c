@@ -1,4 +1,4 @@
-/* Writes small ONNX models for the command-line tests: make_model external FOLDER. */
+/* Writes small ONNX models for the command-line tests: make_model WHAT FOLDER. */
 #include "unit/onnx_writer.h"
 
 #include <stdio.h>
@@ -30,9 +30,29 @@ static int external(const char *folder) {
   return write_file(folder, "external.onnx", model.at, model.size) || write_file(folder, "w.bin", w, sizeof w);
 }
 
+/* y = NoSuchOp(x), z = com.example.Other(y). */
+static int unsupported(const char *folder) {
+  struct msg graph = {0};
+  struct msg first = node_msg("", "NoSuchOp", "first", "x", "y"),
+             second = node_msg("com.example", "Other", "second", "y", "z"), x = info_msg("x", ONNX_FLOAT, "2"),
+             z = info_msg("z", ONNX_FLOAT, "2");
+  put_msg(&graph, GRAPH_NODE, &first);
+  put_msg(&graph, GRAPH_NODE, &second);
+  put_text(&graph, 2, "unsupported");
+  put_msg(&graph, GRAPH_INPUT, &x);
+  put_msg(&graph, GRAPH_OUTPUT, &z);
+  struct msg model = model_msg(&graph), other = {0};
+  put_text(&other, 1, "com.example");
+  put_int(&other, 2, 1);
+  put_msg(&model, 8, &other);
+  return write_file(folder, "unsupported.onnx", model.at, model.size);
+}
+
 int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "external"))
     return external(argv[2]);
-  fprintf(stderr, "usage: make_model external FOLDER\n");
+  if (argc == 3 && !strcmp(argv[1], "unsupported"))
+    return unsupported(argv[2]);
+  fprintf(stderr, "usage: make_model external|unsupported FOLDER\n");
   return 2;
 }
