@@ -49,7 +49,7 @@ for key in threads runs median_us min_us p95_us flops; do
 done
 says '"runs": 3,'
 says '"threads": 1,'
-says '"kernels": \[\{"name": "conv1", "us": [0-9.]+, "flops": [0-9]+'
+says '"kernels": \[\{"name": "conv1", "us": [0-9.]+, [^}]*"flops": [0-9]+'
 ! command -v python3 >/dev/null || python3 -c 'import json,sys; json.load(sys.stdin)' <stdout.txt || fail "no JSON"
 good "$tenon" bench "$digits" --runs 3 --json --threads=2
 says '"threads": 2,'
