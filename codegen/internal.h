@@ -21,7 +21,11 @@ struct tn_weights {
   size_t count, cap;
   int64_t bytes;
 };
-int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes); /* its offset; data is not copied */
+int64_t tn_weights_place(struct tn_weights *w, const void *data,
+                         size_t bytes); /* its offset; data is not copied */
+
+/* w->bytes of them; what lies between the constants is left as it is. */
+void tn_weights_copy(const struct tn_weights *w, char *to);
 
 struct tn_codegen {
   tn_ctx *ctx;
@@ -32,7 +36,7 @@ struct tn_codegen {
   struct tn_build_facts facts;
   struct tn_weights weights;
   struct tn_bytes weights_file; /* with weights_apart */
-  struct tn_str nests; /* text of every scheduled nest */
+  struct tn_str nests;          /* text of every scheduled nest */
   LLVMContextRef c;
   LLVMModuleRef m;
   LLVMTargetMachineRef machine;
@@ -56,6 +60,7 @@ char *tn_llvm_text(struct tn_codegen *cg);
 void *tn_llvm_load(struct tn_codegen *cg, const char *symbol, const char *hook_name, void *hook);
 
 /* program.c: the run function and the descriptor. */
+const char *tn_weights_symbol(const struct tn_codegen *cg);
 bool tn_emit_program(struct tn_codegen *cg);
 
 /* schedule.c: rewrites the nest's loops for the target. Packed constants become new constant buffers. */

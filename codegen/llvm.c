@@ -306,11 +306,25 @@ static void dispose_buffer(void *buffer) {
   LLVMDisposeMemoryBuffer(buffer);
 }
 
+/* A copy of the module, as emission changes it; for text, with the weights' values. */
+static LLVMModuleRef copy_module(struct tn_codegen *cg, bool with_weights) {
+  LLVMModuleRef copy = LLVMCloneModule(cg->m);
+  LLVMValueRef weights = with_weights ? LLVMGetNamedGlobal(copy, tn_weights_symbol(cg)) : NULL;
+  if (weights) {
+    tn_arena *scratch = tn_arena_create(cg->ctx);
+    char *bytes = tn_alloc(scratch, (size_t)cg->weights.bytes + 1);
+    tn_weights_copy(&cg->weights, bytes);
+    LLVMSetInitializer(weights, LLVMConstStringInContext2(cg->c, bytes, (size_t)cg->weights.bytes, 1));
+    LLVMSetExternallyInitialized(weights, 0);
+    tn_arena_destroy(scratch);
+  }
+  return copy;
+}
+
 bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out) {
   char *message = NULL;
   LLVMMemoryBufferRef buffer;
-  /* Emission changes the module: it is done on a copy, so that text can still be had. */
-  LLVMModuleRef copy = LLVMCloneModule(cg->m);
+  LLVMModuleRef copy = copy_module(cg, assembly);
   bool bad = LLVMTargetMachineEmitToMemoryBuffer(
       cg->machine, copy, assembly ? LLVMAssemblyFile : LLVMObjectFile, &message, &buffer);
   LLVMDisposeModule(copy);
@@ -323,7 +337,9 @@ bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out) {
 }
 
 char *tn_llvm_text(struct tn_codegen *cg) {
-  char *text = LLVMPrintModuleToString(cg->m);
+  LLVMModuleRef module = copy_module(cg, true);
+  char *text = LLVMPrintModuleToString(module);
+  LLVMDisposeModule(module);
   char *copy = tn_strdup(cg->arena, text);
   LLVMDisposeMessage(text);
   return copy;

@@ -36,7 +36,11 @@ int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes) {
   return item.offset;
 }
 
-static void copy_weights(const struct tn_weights *w, char *to) {
+const char *tn_weights_symbol(const struct tn_codegen *cg) {
+  return tn_printf(cg->arena, "%s_weights", cg->module->name);
+}
+
+void tn_weights_copy(const struct tn_weights *w, char *to) {
   for (size_t i = 0; i < w->count; i++)
     memcpy(to + w->items[i].offset, w->items[i].data, w->items[i].bytes);
 }
@@ -53,30 +57,28 @@ static bool make_weights_file(struct tn_codegen *cg) {
   int64_t bytes = tn_round_up(cg->weights.bytes, WEIGHT_ALIGN);
   bytes = bytes < WEIGHTS_FILE_LEAST ? WEIGHTS_FILE_LEAST : bytes;
   char *file = tn_alloc(cg->arena, (size_t)bytes);
-  copy_weights(&cg->weights, file);
+  tn_weights_copy(&cg->weights, file);
   cg->weights_file = (struct tn_bytes){(const uint8_t *)file, (size_t)bytes};
   cg->facts.weight_bytes = bytes;
   cg->facts.weights_hash = tn_hash_hex(cg->arena, tn_hash_bytes(file, (size_t)bytes));
   return true;
 }
 
-static void fill_weights(struct tn_codegen *cg, LLVMValueRef global) {
-  struct tn_weights *w = &cg->weights;
-  tn_arena *scratch = tn_arena_create(cg->ctx);
-  char *blob = tn_alloc(scratch, (size_t)w->bytes + 1);
-  copy_weights(w, blob);
-  LLVMValueRef data = LLVMConstStringInContext2(cg->c, blob, (size_t)w->bytes, 1);
-  tn_arena_destroy(scratch);
-  LLVMValueRef real = LLVMAddGlobal(cg->m, LLVMTypeOf(data), "");
-  LLVMSetInitializer(real, data);
+/* The weights' section holds zeros until the object is made; copying the bytes there (codegen.c) spares LLVM
+ * several copies of them.  "Externally initialized" keeps it from taking the zeros for the values. */
+static void add_weights(struct tn_codegen *cg, LLVMValueRef placeholder) {
+  LLVMTypeRef type = LLVMArrayType2(LLVMInt8TypeInContext(cg->c), (uint64_t)cg->weights.bytes);
+  LLVMValueRef real = LLVMAddGlobal(cg->m, type, "");
+  LLVMSetInitializer(real, LLVMConstNull(type));
+  LLVMSetExternallyInitialized(real, 1);
   LLVMSetGlobalConstant(real, 1);
   LLVMSetLinkage(real, LLVMInternalLinkage);
   LLVMSetAlignment(real, WEIGHT_ALIGN);
   const char *section = cg->options.weights_section;
   LLVMSetSection(real, section ? section : tn_printf(cg->arena, ".rodata.%s_weights", cg->module->name));
-  LLVMReplaceAllUsesWith(global, real);
-  const char *name = tn_printf(cg->arena, "%s_weights", cg->module->name);
-  LLVMDeleteGlobal(global);
+  LLVMReplaceAllUsesWith(placeholder, real);
+  LLVMDeleteGlobal(placeholder);
+  const char *name = tn_weights_symbol(cg);
   LLVMSetValueName2(real, name, strlen(name));
 }
 
@@ -585,7 +587,7 @@ bool tn_emit_program(struct tn_codegen *cg) {
     if (cg->options.weights_apart)
       ok = make_weights_file(cg);
     else
-      fill_weights(cg, p.weights);
+      add_weights(cg, p.weights);
     emit_descriptor(&p);
     for (LLVMValueRef f = LLVMGetFirstFunction(cg->m); f; f = LLVMGetNextFunction(f))
       if (!LLVMIsDeclaration(f))
