@@ -59,6 +59,8 @@ bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_giv
   struct tn_bytes file;
   if (!tn_file_map(ctx, o->model, &file))
     return false;
+  struct tn_hash hash = tn_hash_bytes(file.at, file.size);
+  tn_file_forget(ctx, file);
   struct tn_target_options t = {.triple = o->target,
                                 .cpu = o->cpu,
                                 .features = o->features,
@@ -72,7 +74,7 @@ bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_giv
   if (isatty(2) && !o->json)
     t.progress = show_progress;
   tn_progress.pass = "code generation";
-  out->cg = tn_codegen(out->module, &t, tn_hash_bytes(file.at, file.size));
+  out->cg = tn_codegen(out->module, &t, hash);
   return out->cg && (tn_codegen_facts(out->cg), tn_diag_count(ctx, TN_ERROR) == 0);
 }
 

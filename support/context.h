@@ -29,6 +29,15 @@ struct tn_cleanup {
   void *object;
 };
 
+/* A file's bytes; see file.c. */
+struct tn_mapping {
+  struct tn_mapping *next;
+  tn_ctx *ctx;
+  void *at;
+  size_t size;
+  bool mapped; /* or from the allocator */
+};
+
 /* Room for the first diagnostics without an allocation. */
 #define TN_FIRST_DIAGS 8
 
@@ -39,6 +48,7 @@ struct tn_ctx {
   struct tn_guard_frame *guard;
   struct tn_cleanup *cleanups;
   TN_VEC(const char *) files; /* paths that were read */
+  struct tn_mapping *mappings;
   struct tn_diag *diags; /* `first` or a block from the allocator; always room for one more than was reported */
   size_t diag_count, diag_cap;
   struct tn_diag first[TN_FIRST_DIAGS];

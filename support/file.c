@@ -19,15 +19,8 @@ static bool report_errno(tn_ctx *ctx, const char *path, const char *what, int er
 
 /* ---- reading ---- */
 
-struct mapping {
-  tn_ctx *ctx;
-  void *at;
-  size_t size;
-  bool mapped; /* or from the allocator */
-};
-
 static void unmap(void *object) {
-  struct mapping *mapping = object;
+  struct tn_mapping *mapping = object;
   if (!mapping->at)
     return;
   if (mapping->mapped)
@@ -37,7 +30,7 @@ static void unmap(void *object) {
 }
 
 /* A pipe or a device: its size is known at its end.  `mapping` owns the bytes throughout. */
-static bool read_stream(tn_ctx *ctx, const char *path, int fd, struct mapping *mapping) {
+static bool read_stream(tn_ctx *ctx, const char *path, int fd, struct tn_mapping *mapping) {
   size_t cap = 0;
   for (;;) {
     if (mapping->size == cap) {
@@ -63,8 +56,8 @@ static bool read_stream(tn_ctx *ctx, const char *path, int fd, struct mapping *m
 
 bool tn_file_map(tn_ctx *ctx, const char *path, struct tn_bytes *out) {
   *out = (struct tn_bytes){0};
-  struct mapping *mapping = TN_NEW(&ctx->arena, struct mapping);
-  mapping->ctx = ctx;
+  struct tn_mapping *mapping = TN_NEW(&ctx->arena, struct tn_mapping);
+  *mapping = (struct tn_mapping){.next = ctx->mappings, .ctx = ctx};
   tn_ctx_cleanup(ctx, unmap, mapping); /* before there is anything to lose: from here on nothing jumps */
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0)
@@ -83,7 +76,7 @@ bool tn_file_map(tn_ctx *ctx, const char *path, struct tn_bytes *out) {
       if (at == MAP_FAILED)
         good = report_errno(ctx, path, "cannot map", errno);
       else
-        *mapping = (struct mapping){ctx, at, (size_t)info.st_size, true};
+        *mapping = (struct tn_mapping){ctx->mappings, ctx, at, (size_t)info.st_size, true};
     }
   } else
     good = read_stream(ctx, path, fd, mapping);
@@ -93,9 +86,23 @@ bool tn_file_map(tn_ctx *ctx, const char *path, struct tn_bytes *out) {
     known = strcmp(ctx->files.at[i], path) == 0;
   if (!known)
     TN_PUSH(&ctx->arena, &ctx->files, tn_strdup(&ctx->arena, path));
-  if (good)
+  if (good) {
     *out = (struct tn_bytes){mapping->at, mapping->size};
+    ctx->mappings = mapping;
+  }
   return good;
+}
+
+void tn_file_forget(tn_ctx *ctx, struct tn_bytes part) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)part.at, end = begin + part.size;
+  for (const struct tn_mapping *m = ctx->mappings; m; m = m->next)
+    if (m->mapped && begin >= (uintptr_t)m->at && end <= (uintptr_t)m->at + m->size) {
+      begin = (begin + page - 1) / page * page;
+      end = end == (uintptr_t)m->at + m->size ? (end + page - 1) / page * page : end / page * page;
+      if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+      return;
+    }
 }
 
 /* ---- writing ---- */

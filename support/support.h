@@ -151,6 +151,9 @@ struct tn_bytes {
 };
 /* Maps (or reads, when it is not a plain file) the whole file; lives as long as the context.  Reports on failure. */
 bool tn_file_map(tn_ctx *ctx, const char *path, struct tn_bytes *out);
+/* Gives the memory of a part of a mapped file back; it is read from the file again when it is used again.  For what
+ * was copied or hashed and is large.  Bytes of anything else stay as they are. */
+void tn_file_forget(tn_ctx *ctx, struct tn_bytes part);
 /* Writes the file whole or not at all: a temporary beside it, fsync, rename.  Reports on failure. */
 bool tn_file_write(tn_ctx *ctx, const char *path, const void *bytes, size_t size);
 struct tn_file {

@@ -212,6 +212,8 @@ static bool typed_elements(struct tn_wire *wire, const Onnx__TensorProto *proto,
   return true;
 }
 
+#define FORGET ((size_t)1 << 16) /* copies of the file and of its data at a time would be memory for nothing */
+
 static bool raw_elements(struct tn_wire *wire, const Onnx__TensorProto *proto, struct tn_where where,
                          struct tn_bytes raw, bool exact, int64_t count, struct tn_tensor *out) {
   const struct tn_onnx_data_type *type = tn_onnx_data_type(proto->data_type);
@@ -237,6 +239,8 @@ static bool raw_elements(struct tn_wire *wire, const Onnx__TensorProto *proto, s
   uint8_t *data = tn_alloc_raw(wire->keep, wanted ? wanted : 1, 64);
   if (wanted)
     memcpy(data, raw.at, wanted);
+  if (wanted >= FORGET)
+    tn_file_forget(wire->ctx, (struct tn_bytes){raw.at, wanted});
   for (size_t i = 0; !canonical && i < wanted; i++)
     data[i] = data[i] != 0;
   out->data = data;

@@ -160,6 +160,24 @@ static void what_was_read(void **state) {
   tn_ctx_destroy(ctx);
 }
 
+static void forgotten_parts_read_the_same(void **state) {
+  tn_ctx *ctx = *state;
+  char *path = tn_printf(tn_ctx_arena(ctx), "%s/a", folder);
+  enum { SIZE = 100000 };
+  uint8_t *content = tn_alloc(tn_ctx_arena(ctx), SIZE);
+  for (int i = 0; i < SIZE; i++)
+    content[i] = (uint8_t)(i * 7 + i / 256);
+  struct tn_bytes bytes;
+  assert_true(tn_file_write(ctx, path, content, SIZE) && tn_file_map(ctx, path, &bytes));
+  tn_file_forget(ctx, bytes);
+  tn_file_forget(ctx, (struct tn_bytes){bytes.at + 5000, 50001});
+  tn_file_forget(ctx, (struct tn_bytes){content, SIZE}); /* of no file: stays */
+  tn_file_forget(ctx, (struct tn_bytes){0});
+  assert_memory_equal(bytes.at, content, SIZE);
+  assert_int_equal(content[SIZE - 1], (uint8_t)((SIZE - 1) * 7 + (SIZE - 1) / 256));
+  unlink(path);
+}
+
 static void paths_beside(void **state) {
   tn_arena *arena = tn_ctx_arena(*state);
   assert_string_equal(tn_path_beside(arena, "a/b/c.onnx", "w.bin"), "a/b/w.bin");
@@ -170,10 +188,15 @@ static void paths_beside(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(write_and_read), cmocka_unit_test(links_are_followed),
-      cmocka_unit_test(streams),        cmocka_unit_test(errors_are_named),
-      cmocka_unit_test(paths_beside),   cmocka_unit_test(failed_write_leaves_the_old_file),
-      cmocka_unit_test(what_was_read),  cmocka_unit_test(all_files_or_none),
+      cmocka_unit_test(write_and_read),
+      cmocka_unit_test(links_are_followed),
+      cmocka_unit_test(streams),
+      cmocka_unit_test(errors_are_named),
+      cmocka_unit_test(paths_beside),
+      cmocka_unit_test(failed_write_leaves_the_old_file),
+      cmocka_unit_test(forgotten_parts_read_the_same),
+      cmocka_unit_test(what_was_read),
+      cmocka_unit_test(all_files_or_none),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
