@@ -51,6 +51,10 @@ LLVMTypeRef tn_emit_type(const struct tn_emit *e, enum tn_dtype dtype);
 LLVMTypeRef tn_emit_storage(const struct tn_emit *e, enum tn_dtype dtype);
 LLVMTypeRef tn_emit_widen(const struct tn_emit *e, LLVMTypeRef scalar, bool vec);
 
+/* emit_half.c: the i16 that holds a float16, and the float of its value; scalars or vectors. */
+LLVMValueRef tn_emit_half_to_float(struct tn_emit *e, LLVMValueRef bits);
+LLVMValueRef tn_emit_float_to_half(struct tn_emit *e, LLVMValueRef v); /* to nearest even */
+
 LLVMValueRef tn_emit_index(const struct tn_emit *e, int64_t value);
 LLVMValueRef tn_emit_number(const struct tn_emit *e, enum tn_dtype dtype, double value);
 LLVMValueRef tn_emit_splat(struct tn_emit *e, LLVMValueRef scalar);

@@ -98,8 +98,7 @@ LLVMValueRef tn_emit_from_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMVa
   case TN_BOOL:
     return LLVMBuildICmp(e->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "");
   case TN_F16:
-    v = LLVMBuildBitCast(e->b, v, tn_emit_widen(e, LLVMHalfTypeInContext(e->c), vec), "");
-    return LLVMBuildFPExt(e->b, v, type, "");
+    return tn_emit_half_to_float(e, v);
   case TN_BF16: {
     LLVMTypeRef wide = tn_emit_widen(e, LLVMInt32TypeInContext(e->c), vec);
     LLVMValueRef sixteen = LLVMConstInt(LLVMInt32TypeInContext(e->c), 16, 0);
@@ -118,8 +117,7 @@ LLVMValueRef tn_emit_to_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValu
   case TN_BOOL:
     return LLVMBuildZExt(e->b, v, type, "");
   case TN_F16:
-    v = LLVMBuildFPTrunc(e->b, v, tn_emit_widen(e, LLVMHalfTypeInContext(e->c), vec), "");
-    return LLVMBuildBitCast(e->b, v, type, "");
+    return tn_emit_float_to_half(e, v);
   case TN_BF16: {
     LLVMTypeRef wide = tn_emit_widen(e, LLVMInt32TypeInContext(e->c), vec);
     LLVMValueRef sixteen = LLVMConstInt(LLVMInt32TypeInContext(e->c), 16, 0);

@@ -102,10 +102,8 @@ static unsigned scalar_bits(LLVMValueRef v) {
  */
 
 LLVMValueRef tn_emit_round(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v) {
-  if (dtype == TN_F16) {
-    LLVMValueRef h = LLVMBuildFPTrunc(e->b, v, retyped(e, v, LLVMHalfTypeInContext(e->c)), "");
-    return LLVMBuildFPExt(e->b, h, LLVMTypeOf(v), "");
-  }
+  if (dtype == TN_F16)
+    return tn_emit_half_to_float(e, tn_emit_float_to_half(e, v));
   if (dtype != TN_BF16)
     return v;
   /* To nearest even on the upper half of the bits; a nan keeps its upper bits and stays quiet. */
@@ -294,17 +292,14 @@ static LLVMValueRef cast(struct tn_emit *e, enum tn_dtype from, enum tn_dtype to
 static LLVMValueRef bitcast(struct tn_emit *e, enum tn_dtype from, enum tn_dtype to, LLVMValueRef v) {
   LLVMTypeRef i16 = LLVMInt16TypeInContext(e->c), i32 = LLVMInt32TypeInContext(e->c);
   if (from == TN_F16)
-    v = LLVMBuildBitCast(e->b, LLVMBuildFPTrunc(e->b, v, retyped(e, v, LLVMHalfTypeInContext(e->c)), ""),
-                         retyped(e, v, i16), "");
+    v = tn_emit_float_to_half(e, v);
   else if (from == TN_BF16) {
     v = LLVMBuildBitCast(e->b, v, retyped(e, v, i32), "");
     v = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, v, like(e, v, 16), ""), retyped(e, v, i16), "");
   } else if (from == TN_BOOL)
     v = LLVMBuildZExt(e->b, v, retyped(e, v, LLVMInt8TypeInContext(e->c)), "");
-  if (to == TN_F16) {
-    v = LLVMBuildBitCast(e->b, v, retyped(e, v, LLVMHalfTypeInContext(e->c)), "");
-    return LLVMBuildFPExt(e->b, v, retyped(e, v, LLVMFloatTypeInContext(e->c)), "");
-  }
+  if (to == TN_F16)
+    return tn_emit_half_to_float(e, v);
   if (to == TN_BF16) {
     v = LLVMBuildZExt(e->b, v, retyped(e, v, i32), "");
     v = LLVMBuildShl(e->b, v, like(e, v, 16), "");

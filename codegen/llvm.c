@@ -194,7 +194,7 @@ static bool find_family(struct tn_codegen *cg) {
     t->l2_bytes = r->l2_bytes;
     t->fma = !strstr(assembly, "fmaf");
     t->round = !strstr(assembly, "roundevenf");
-    t->half = !strstr(assembly, "hf2") && !strstr(assembly, "h2f");
+    t->half = !strstr(assembly, "hfsf2") && !strstr(assembly, "h2f"); /* library calls */
     t->f32 = !strstr(assembly, "mulsf3") && !strstr(assembly, "aeabi_fmul");
     t->f64 = !strstr(assembly, "muldf3") && !strstr(assembly, "dmul");
     return true;

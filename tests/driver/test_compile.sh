@@ -111,6 +111,12 @@ bad 1 "expected extents like" "$tenon" compile $m -o ext.o --shape x=3x2x
 bad 1 "given as 3|given as 5" "$tenon" compile $m -o ext.o --shape x=3x5
 bad 1 "'n'|'x'" "$tenon" compile $m -o ext.o --dim n=2 --shape x=3x2
 
+# float16 needs no library, whatever the processor.
+for target in x86_64-linux-gnu aarch64-linux-gnu riscv64-linux-gnu armv7-linux-gnueabihf thumbv7em-none-eabihf thumbv6m-none-eabi; do
+  good "$tenon" compile "$root/tests/driver/half.tir" -o half.o --target=$target
+  if grep -aoE '__[a-z_]*(hf2|h2f|f2h|sfhf|hfsf)[a-z0-9_]*' half.o; then fail "$target: float16 in a library"; fi
+done
+
 # Targets and processors that there are not.
 bad 1 "unknown target|is not supported" "$tenon" compile "$digits" -o x.o --target=pdp11-none-none
 bad 1 "i686.* is not supported; supported architectures" "$tenon" compile "$digits" -o x.o --target=i686-linux-gnu

@@ -121,6 +121,18 @@ npy loop/output_0.npy 'f32[4]' '0, 0, 0, 0'
 bad 1 '' "$tenon" verify loop.tir loop --per-node
 says "^FAIL loop: .*; every node's code computes what its definition says"
 
+# float16, bit for bit but for NaNs: what the definitions compute when the input is a constant, and what code computes.
+npy zero.npy 'i32[]' 0
+good "$tenon" run "$root/tests/driver/half.tir" --bind base=zero.npy --output-dir half
+cp zero.npy half/input_0.npy
+for flags in --cpu=native -O0 --cpu=x86-64 --cpu=haswell; do
+  case $flags in
+  --cpu=x86-64) [ "$(uname -m)" = x86_64 ] || continue ;;
+  --cpu=haswell) grep -q avx2 /proc/cpuinfo || continue ;;
+  esac
+  good "$tenon" verify "$root/tests/driver/half.tir" half --rtol=0 --atol=0 $flags
+done
+
 # Official vectors, as .pb.
 if [ -d "$data/node" ]; then
   good "$tenon" verify "$data/node/test_relu/model.onnx" "$data/node/test_relu"
