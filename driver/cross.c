@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Reads the inputs from files 0.in, 1.in, ... and writes 0.out, ... in the folder that argv[1] names. */
@@ -77,7 +78,10 @@ bool tn_run_foreign(tn_ctx *ctx, const struct tn_options *o, struct tn_built *bu
   if (ok) {
     int status = system(tn_printf(arena, "%s '%s/program' '%s'", o->runner, folder, folder));
     if (status != 0) {
-      tn_report(ctx, TN_ERROR, where, "the runner '%s' ended with status %d", o->runner, status);
+      const char *kind = WIFSIGNALED(status) ? "signal" : "exit status";
+      tn_report(ctx, TN_ERROR, where, "the runner '%s' ended with %s %d%s", o->runner, kind,
+                WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+                WIFEXITED(status) && WEXITSTATUS(status) == 5 ? ": the model's run failed" : "");
       ok = false;
     }
   }
