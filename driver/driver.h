@@ -39,6 +39,8 @@ void tn_print_help(enum tn_command command); /* 0: the overview */
 /* ---- tensors in files ---------------------------------------------------------------------------------- */
 
 bool tn_npy_read(tn_ctx *ctx, const char *path, struct tn_tensor *out);
+/* The same from memory; path: for messages.  The elements are copied. */
+bool tn_npy_parse(tn_ctx *ctx, const char *path, struct tn_bytes file, struct tn_tensor *out);
 bool tn_npy_write(tn_ctx *ctx, const char *path, const struct tn_tensor *tensor);
 /* PREFIX.npy or PREFIX.pb; false without a diagnostic when neither exists. */
 bool tn_vector_exists(tn_ctx *ctx, const char *folder, const char *kind, int number);

@@ -57,12 +57,24 @@ static void to_row_major(const struct tn_type *type, const uint8_t *from, uint8_
   }
 }
 
-bool tn_npy_read(tn_ctx *ctx, const char *path, struct tn_tensor *out) {
-  struct tn_bytes file;
-  if (!tn_file_map(ctx, path, &file))
-    return false;
+/* Big-endian elements become little-endian ones; a bool is 0 or 1. */
+static void to_canonical(uint8_t *data, int64_t count, enum tn_dtype dtype, bool swap) {
+  size_t size = tn_dtype_size(dtype);
+  for (int64_t i = 0; i < count && dtype == TN_BOOL; i++)
+    data[i] = data[i] != 0;
+  for (int64_t i = 0; i < count && swap; i++)
+    for (size_t k = 0; k < size / 2; k++) {
+      uint8_t *low = data + (size_t)i * size + k, *high = data + (size_t)i * size + size - 1 - k, kept = *low;
+      *low = *high;
+      *high = kept;
+    }
+}
+
+bool tn_npy_parse(tn_ctx *ctx, const char *path, struct tn_bytes file, struct tn_tensor *out) {
   if (file.size < 12 || memcmp(file.at, "\x93NUMPY", 6) != 0)
     return bad(ctx, path, "it does not start with NumPy's magic number");
+  if (file.at[6] < 1 || file.at[6] > 3)
+    return bad(ctx, path, tn_printf(tn_ctx_arena(ctx), "it is of version %d; 1 to 3 are known", file.at[6]));
   bool wide = file.at[6] >= 2;
   size_t start = wide ? 12 : 10;
   size_t length = file.at[8] | (size_t)file.at[9] << 8;
@@ -75,10 +87,11 @@ bool tn_npy_read(tn_ctx *ctx, const char *path, struct tn_tensor *out) {
              *shape = find_key(header, "'shape'");
   if (!descr || !order || !shape || *descr != '\'' || strlen(descr) < 5)
     return bad(ctx, path, "its header lacks descr, fortran_order or shape");
-  if (descr[1] == '>')
-    return bad(ctx, path, "its elements are big-endian; save it with little-endian ones");
+  bool fortran = strncmp(order, "True", 4) == 0;
+  if (!fortran && strncmp(order, "False", 5) != 0)
+    return bad(ctx, path, "its fortran_order is neither True nor False");
   *out = (struct tn_tensor){0};
-  for (size_t i = 0; i < TN_COUNT(kinds); i++)
+  for (size_t i = 0; i < TN_COUNT(kinds) && strchr("<>=|", descr[1]); i++)
     if (!strncmp(descr + 2, kinds[i].descr, 2) && descr[4] == '\'')
       out->type.dtype = kinds[i].dtype;
   if (out->type.dtype == TN_NONE)
@@ -91,13 +104,19 @@ bool tn_npy_read(tn_ctx *ctx, const char *path, struct tn_tensor *out) {
     return bad(ctx, path, "it holds fewer elements than its shape says");
   uint8_t *data = tn_alloc_raw(tn_ctx_arena(ctx), (size_t)bytes + 64, 64);
   const uint8_t *from = file.at + start + length;
-  if (*order == 'T' && out->type.rank > 1)
+  if (fortran && out->type.rank > 1)
     to_row_major(&out->type, from, data, count, tn_dtype_size(out->type.dtype));
   else
     memcpy(data, from, (size_t)bytes);
+  to_canonical(data, count, out->type.dtype, descr[1] == '>');
   out->data = data;
   out->bytes = (size_t)bytes;
   return true;
+}
+
+bool tn_npy_read(tn_ctx *ctx, const char *path, struct tn_tensor *out) {
+  struct tn_bytes file;
+  return tn_file_map(ctx, path, &file) && tn_npy_parse(ctx, path, file, out);
 }
 
 bool tn_npy_write(tn_ctx *ctx, const char *path, const struct tn_tensor *tensor) {

@@ -15,7 +15,7 @@ foreach(source ${fuzz_sources})
   string(REGEX REPLACE "^fuzz_([a-z]+).*$" "\\1" format ${name})
   set(library tn_${format})
   if(NOT TARGET ${library})
-    set(library tn_frontend)
+    set(library tn_driver) # of file formats: it has them all
   endif()
   add_executable(${name}_seeds ${source} fuzz/replay.c)
   set(fuzz_programs ${name}_seeds)
