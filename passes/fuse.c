@@ -245,7 +245,8 @@ static bool fuse_graph(struct tn_pass *pass, struct tn_graph *graph) {
 
   /* Kernels are made from the last to the first: a kernel reads what the nodes before it still define, and
    * their kernels take over their readers. */
-  qsort(f.groups.at, f.groups.count, sizeof f.groups.at[0], by_root);
+  if (f.groups.count > 0) /* qsort takes no NULL */
+    qsort(f.groups.at, f.groups.count, sizeof f.groups.at[0], by_root);
   bool several = false;
   for (size_t i = f.groups.count; i-- > 0;)
     if (!f.groups.at[i]->merged) {
