@@ -435,7 +435,7 @@ void tn_schedule_parallel(const struct tn_target *target, struct tn_nest *n) {
          s = s->loop.body && !s->loop.body->next ? s->loop.body : NULL) {
       int64_t all;
       if (!tn_mul_i64(extent, s->loop.var->extent, &all) ||
-          (count && whole / (double)all < ITERATION_NS && target->fork_ns > ITERATION_NS))
+          (count && whole / (double)all < (double)ITERATION_NS && target->fork_ns > ITERATION_NS))
         break;
       vars[count] = s->loop.var;
       if (!iterations_independent(n, vars, count + 1, s->loop.body))
