@@ -100,7 +100,7 @@ void tn_peak_measure(tn_ctx *ctx, const struct tn_target *target, struct tn_peak
     best = best_of(best, start);
   }
   int lanes = probe->vector_bytes / (int)sizeof(float);
-  peak->flops = 2.0 * lanes * CHAINS * (double)trips / best;
+  peak->flops = 2.0 * lanes * (double)(CHAINS * trips) / best;
 
   tn_arena *arena = tn_arena_create(ctx);
   int64_t most = sizes[TN_LEVELS - 1];

@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_want(ctx != NULL, "a context");
   struct tn_tensor t;
   if (tn_npy_parse(ctx, "fuzz.npy", (struct tn_bytes){data, size}, &t)) {
-    int64_t count, bytes;
+    int64_t count = 0, bytes = 0;
     fuzz_want(tn_type_count(&t.type, &count) && tn_type_bytes(&t.type, &bytes), "the type is static");
     fuzz_want((int64_t)t.bytes == bytes && t.bytes <= size, "as many bytes as the type has");
     fuzz_want(t.type.rank <= TN_MAX_RANK && t.type.dtype != TN_NONE, "a type that Tenon has");
