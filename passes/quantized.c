@@ -1,22 +1,26 @@
-/* Contractions of dequantized tensors accumulate exactly.
+/* Contractions of quantized tensors accumulate integers.
  *
  * conv(dequantize(x, sx, zx), dequantize(w, sw, zw)) + dequantize(b, sx * sw) has the integer meaning
  * (sum (x - zx) * (w - zw) + b) * sx * sw.  Computed as written, every product is rounded and the result
  * depends on the order of the sum; a later rounding to integers then differs by a step between targets.  This
- * pass takes the scales out of the contraction: its operands become the integers x - zx and w - zw, held in
- * f32.  The sum is exact, in any order, as long as no partial sum passes 2^24, which the weights themselves
- * prove; where they do not prove it the node is left as it is.
+ * pass takes the scales out: the contraction multiplies integers and its result is i32 (i64 for 16-bit tensors),
+ * exact in any order.  A bound on the sum proves that it does not wrap; where it might, the node stays as it is.
  *
- * Such a contraction has its `acc` attribute set to f32: scales must not be folded back into its weights. */
+ * The operands stay as they are stored where that is possible, for processors have instructions that multiply
+ * bytes: with constant weights
+ *     sum (x - zx) * w = sum x * w - zx * (sum w),
+ * whose last sum is a constant for each output channel; x is then padded with zx instead of 0.  The zero point of
+ * constant weights is taken off them.  Integer contractions that the model already has (ConvInteger) get the same
+ * form.  Anything else multiplies differences x - zx of 16 bits. */
 #include "passes/passes.h"
 
 #include <math.h>
 
-#define EXACT ((double)(1 << 24)) /* integers up to here are floats */
-
-/* A dequantization seen through moves that neither create values nor mix channels. */
+/* A stored integer tensor seen through moves that neither create values nor mix channels. */
 struct source {
-  struct tn_node *node;    /* TN_DEQUANTIZE */
+  struct tn_node *node;    /* TN_DEQUANTIZE, or what made x - zero of i32 */
+  struct tn_value *stored; /* of 8 or 16 bits */
+  struct tn_value *zero;   /* same dtype; NULL: none */
   struct tn_node *move[8]; /* from the contraction back to it */
   int moves;
 };
@@ -28,31 +32,82 @@ static bool zero_pad(const struct tn_node *node) {
   return node->in_count < 2 || !node->in[1] || (tn_value_uniform(node->in[1], &fill) && fill == 0);
 }
 
-static bool find_source(struct tn_value *v, struct source *s) {
-  *s = (struct source){0};
-  while (v->def && s->moves < (int)TN_COUNT(s->move)) {
-    struct tn_node *n = v->def;
-    if (n->op == TN_DEQUANTIZE) {
-      s->node = n;
-      return n->in[0]->type.dtype == TN_I8 || n->in[0]->type.dtype == TN_U8;
-    }
-    bool moves =
-        n->op == TN_TRANSPOSE || n->op == TN_RESHAPE || n->op == TN_SLICE || (n->op == TN_PAD && zero_pad(n));
-    if (!moves)
-      return false;
-    s->move[s->moves++] = n;
-    v = n->in[0];
+static bool is_stored(const struct tn_value *v) {
+  return tn_dtype_is_int(v->type.dtype) && tn_dtype_size(v->type.dtype) <= 2;
+}
+
+static bool one_element(const struct tn_value *v) {
+  int64_t count;
+  return tn_type_count(&v->type, &count) && count == 1;
+}
+
+/* z of x - z as a value of x's own dtype: what was converted, or a constant. */
+static struct tn_value *zero_of(struct tn_build *b, struct tn_value *z, enum tn_dtype dtype) {
+  double number;
+  if (!one_element(z))
+    return NULL;
+  if (tn_value_uniform(z, &number)) {
+    bool is_signed = tn_dtype_is_signed(dtype);
+    double low = is_signed ? -ldexp(1, (int)tn_dtype_size(dtype) * 8 - 1) : 0;
+    if (number < low || number >= low + ldexp(1, (int)tn_dtype_size(dtype) * 8))
+      return NULL;
+    return tn_const_int(b, dtype, (int64_t)number);
   }
-  return false;
+  struct tn_node *cast = tn_def_of(z, TN_CAST);
+  return cast && cast->in[0]->type.dtype == dtype ? cast->in[0] : NULL;
+}
+
+/* The integers behind an operand of a contraction.  New constants go through b. */
+static bool find_source(struct tn_build *b, struct tn_value *v, struct source *s) {
+  *s = (struct source){0};
+  for (; v->def && s->moves < (int)TN_COUNT(s->move); v = v->def->in[0]) {
+    struct tn_node *n = v->def, *inner;
+    s->node = n;
+    switch (n->op) {
+    case TN_DEQUANTIZE:
+      s->stored = n->in[0];
+      s->zero = n->in_count > 2 ? n->in[2] : NULL;
+      return is_stored(s->stored);
+    case TN_CAST:
+      s->stored = n->in[0];
+      return n->out[0]->type.dtype == TN_I32 && is_stored(s->stored);
+    case TN_SUB:
+      inner = tn_def_of(n->in[0], TN_CAST);
+      if (!inner || !is_stored(inner->in[0]) || n->out[0]->type.dtype != TN_I32 ||
+          !tn_type_equal(&n->in[0]->type, &n->out[0]->type))
+        return false;
+      s->stored = inner->in[0];
+      s->zero = zero_of(b, n->in[1], s->stored->type.dtype);
+      return s->zero != NULL;
+    case TN_PAD:
+      if (!zero_pad(n))
+        return false;
+      break;
+    case TN_TRANSPOSE:
+    case TN_RESHAPE:
+    case TN_SLICE:
+      break;
+    default:
+      if (is_stored(v)) {
+        s->stored = v;
+        return true;
+      }
+      return false;
+    }
+    s->move[s->moves++] = n;
+  }
+  s->stored = v;
+  return is_stored(v);
 }
 
 static bool scalar_scale(const struct tn_node *dequantize, double *scale) {
   return tn_value_uniform(dequantize->in[1], scale) && *scale > 0 && isfinite(*scale);
 }
 
-static double zero_point(const struct tn_node *dequantize) {
+/* The zero point where it is one number known now, NAN otherwise. */
+static double zero_point(const struct source *s) {
   double z = 0;
-  if (dequantize->in_count > 2 && dequantize->in[2] && !tn_value_uniform(dequantize->in[2], &z))
+  if (s->zero && !tn_value_uniform(s->zero, &z))
     return NAN;
   return z;
 }
@@ -84,66 +139,13 @@ static bool weight_scales(tn_arena *arena, const struct source *w, const double 
   return *count == 1 || channels_last(w);
 }
 
-/* No sum of terms can pass this: for constant weights the largest sum of magnitudes over one output channel,
- * bounded by all of them where channels are not told apart. */
-static double sum_bound(const struct tn_node *node, const struct source *x, const struct source *w) {
-  double z = zero_point(x->node), terms = 1;
-  bool is_signed = x->node->in[0]->type.dtype == TN_I8;
-  double most = is_signed ? fmax(fabs(-128 - z), fabs(127 - z)) : fmax(fabs(z), fabs(255 - z));
-  const struct tn_type *wt = &node->in[1]->type;
-  int first = node->op == TN_CONV ? 0 : wt->rank - 2;
-  for (int d = first; d < wt->rank - 1; d++)
-    terms *= (double)wt->dim[d];
-  const struct tn_tensor *t = tn_value_tensor(w->node->in[0]);
-  double zw = zero_point(w->node);
-  if (!t || isnan(zw) || (node->op == TN_MATMUL && wt->rank != 2))
-    return terms * most * 255;
-  /* Per output channel: its dim in the stored weights is the one that the transposes bring last. */
-  int axis = wt->rank - 1;
-  for (int i = 0; i < w->moves; i++) {
-    if (w->move[i]->op != TN_TRANSPOSE)
-      return terms * most * 255;
-    axis = (int)tn_get_ints(w->move[i], TN_TRANSPOSE_perm).at[axis];
-  }
-  int64_t inner = 1, channels = t->type.dim[axis], count;
-  for (int d = axis + 1; d < t->type.rank; d++)
-    inner *= t->type.dim[d];
-  tn_type_count(&t->type, &count);
-  double largest = 0;
-  for (int64_t c = 0; c < channels; c++) {
-    double sum = 0;
-    for (int64_t outer = 0; outer < count / (inner * channels); outer++)
-      for (int64_t i = 0; i < inner; i++)
-        sum += fabs((double)tn_tensor_int(t, (outer * channels + c) * inner + i) - zw);
-    largest = sum > largest ? sum : largest;
-  }
-  return largest * most;
-}
-
-/* The integers of a source: dequantized with scale 1, moved as before. */
-static struct tn_value *integers(struct tn_build *b, const struct source *s) {
-  struct tn_value *in[3] = {s->node->in[0], tn_const_float(b, TN_F32, 1), NULL};
-  int count = 2;
-  if (s->node->in_count > 2 && s->node->in[2])
-    in[count++] = s->node->in[2];
-  int64_t zero_points = 1;
-  if (count > 2)
-    tn_type_count(&in[2]->type, &zero_points);
-  if (zero_points > 1) { /* one a channel: the scales keep that shape */
-    float *one = TN_NEW_ARRAY(b->graph->module->arena, float, zero_points);
-    for (int64_t i = 0; i < zero_points; i++)
-      one[i] = 1;
-    struct tn_type type = in[2]->type;
-    type.dtype = TN_F32;
-    in[1] = tn_constant_bytes(b, type, one);
-  }
-  struct tn_node *d = tn_node_make(b, TN_DEQUANTIZE, count, in, 1);
-  tn_set_int(d, TN_DEQUANTIZE_axis, tn_get_int(s->node, TN_DEQUANTIZE_axis));
-  if (!tn_finish(b, d))
-    tn_fail_now(b->graph->module->ctx);
-  struct tn_value *v = d->out[0];
+/* The value moved as the source was; pads that filled with 0 fill with `zero` (NULL: 0). */
+static struct tn_value *moved(struct tn_build *b, const struct source *s, struct tn_value *v,
+                              struct tn_value *zero) {
   for (int i = s->moves - 1; i >= 0; i--) {
-    struct tn_node *m = tn_node_make(b, s->move[i]->op, 1, &v, 1);
+    struct tn_value *in[2] = {v, zero};
+    bool fills = s->move[i]->op == TN_PAD && zero && tn_get_int(s->move[i], TN_PAD_mode) == 0;
+    struct tn_node *m = tn_node_make(b, s->move[i]->op, fills ? 2 : 1, in, 1);
     memcpy(m->attr, s->move[i]->attr, sizeof m->attr);
     if (!tn_finish(b, m))
       tn_fail_now(b->graph->module->ctx);
@@ -152,10 +154,113 @@ static struct tn_value *integers(struct tn_build *b, const struct source *s) {
   return v;
 }
 
+/* x - zero in `dtype`, moved. */
+static struct tn_value *centred(struct tn_build *b, const struct source *s, enum tn_dtype dtype) {
+  struct tn_value *v = s->stored, *zero = s->zero;
+  if (zero && one_element(zero)) {
+    zero = tn_cast(b, tn_reshape(b, zero, 0, NULL), dtype);
+    return moved(b, s, tn_binary(b, TN_SUB, tn_cast(b, v, dtype), zero), NULL);
+  }
+  if (!zero)
+    return moved(b, s, tn_cast(b, v, dtype), NULL);
+  /* One a channel, or a block: as a dequantization by 1. */
+  int64_t count;
+  tn_type_count(&zero->type, &count);
+  float *one = TN_NEW_ARRAY(b->graph->module->arena, float, count);
+  for (int64_t i = 0; i < count; i++)
+    one[i] = 1;
+  struct tn_type type = zero->type;
+  type.dtype = TN_F32;
+  struct tn_value *in[3] = {v, tn_constant_bytes(b, type, one), zero};
+  struct tn_node *d = tn_node_make(b, TN_DEQUANTIZE, 3, in, 1);
+  memcpy(d->attr, s->node->attr, sizeof d->attr);
+  if (!tn_finish(b, d))
+    tn_fail_now(b->graph->module->ctx);
+  return moved(b, s, tn_cast(b, d->out[0], dtype), NULL);
+}
+
+/* Constant 8-bit weights less their zero point, when they are bytes still: NULL else. */
+static struct tn_value *weight_bytes(struct tn_build *b, const struct source *w) {
+  const struct tn_tensor *t = tn_value_tensor(w->stored);
+  double zero = zero_point(w);
+  if (!t || isnan(zero) || tn_dtype_size(t->type.dtype) > 1)
+    return NULL;
+  if (zero == 0)
+    return w->stored;
+  int64_t count;
+  tn_type_count(&t->type, &count);
+  int8_t *bytes = TN_NEW_ARRAY(b->graph->module->arena, int8_t, count);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t v = tn_tensor_int(t, i) - (int64_t)zero;
+    if (v < -128 || v > 127)
+      return NULL;
+    bytes[i] = (int8_t)v;
+  }
+  struct tn_type type = t->type;
+  type.dtype = TN_I8;
+  type.quant = NULL;
+  return tn_constant_bytes(b, type, bytes);
+}
+
+/* The largest magnitude of a stored integer less any zero point of its dtype. */
+static double magnitude(const struct source *s) {
+  return ldexp(1, (int)tn_dtype_size(s->stored->type.dtype) * 8) - 1;
+}
+
+static struct tn_value *contraction(struct tn_build *b, const struct tn_node *node, struct tn_value *x,
+                                    struct tn_value *w, enum tn_dtype acc) {
+  struct tn_value *in[2] = {x, w};
+  struct tn_node *sum = tn_node_make(b, node->op, 2, in, 1);
+  memcpy(sum->attr, node->attr, sizeof sum->attr);
+  tn_set_int(sum, node->op == TN_CONV ? TN_CONV_acc : TN_MATMUL_acc, acc);
+  if (!tn_finish(b, sum))
+    tn_fail_now(b->graph->module->ctx);
+  return sum->out[0];
+}
+
+/* sum over the terms of each output channel of the weights: [channels], or [..., 1, channels]. */
+static struct tn_value *weight_sum(struct tn_build *b, const struct tn_node *node, struct tn_value *w) {
+  int64_t axes[TN_MAX_RANK];
+  size_t count = 0;
+  for (int d = node->op == TN_CONV ? 0 : w->type.rank - 2; d < w->type.rank - 1; d++)
+    axes[count++] = d;
+  bool keep = node->op == TN_MATMUL && w->type.rank > 2;
+  return tn_reduce(b, TN_REDUCE_SUM, tn_cast(b, w, TN_I32), axes, count, keep);
+}
+
+/* sum (x - zx) * (w - zw) in *acc, and what is to be added to it (NULL: nothing).  NULL when it may wrap. */
+static struct tn_value *integer_sum(struct tn_build *b, struct tn_node *node, const struct source *x,
+                                    const struct source *w, struct tn_value **more) {
+  const struct tn_type *wt = &node->in[1]->type;
+  double terms = 1;
+  for (int d = node->op == TN_CONV ? 0 : wt->rank - 2; d < wt->rank - 1; d++)
+    terms *= (double)wt->dim[d];
+  bool small = magnitude(x) * magnitude(w) * terms < ldexp(1, 31);
+  if (!small && (magnitude(x) * magnitude(w) * terms >= ldexp(1, 62) || node->out[0]->type.dtype == TN_I32))
+    return NULL;
+  enum tn_dtype acc = small ? TN_I32 : TN_I64;
+  *more = NULL;
+  struct tn_value *bytes = small ? weight_bytes(b, w) : NULL;
+  bool kept = bytes && tn_dtype_size(x->stored->type.dtype) == 1 && (!x->zero || one_element(x->zero));
+  if (!kept) {
+    enum tn_dtype wide = magnitude(x) + magnitude(w) < 1024 ? TN_I16 : TN_I32;
+    return contraction(b, node, centred(b, x, wide), centred(b, w, wide), acc);
+  }
+  struct tn_value *weights = moved(b, w, bytes, NULL), *zero = x->zero;
+  double z = 0;
+  bool none = !zero || (tn_value_uniform(zero, &z) && z == 0);
+  if (none)
+    return contraction(b, node, moved(b, x, x->stored, NULL), weights, acc);
+  zero = tn_reshape(b, zero, 0, NULL);
+  struct tn_value *shift = tn_binary(b, TN_MUL, weight_sum(b, node, weights), tn_cast(b, zero, acc));
+  *more = tn_unary(b, TN_NEG, shift);
+  return contraction(b, node, moved(b, x, x->stored, zero), weights, acc);
+}
+
 /* The addition of a bias in the accumulator's own scale, when that is what the only user of the contraction is.
  */
 static struct tn_node *integer_bias(const struct tn_node *node, const float *scale, int64_t scales,
-                                    tn_arena *arena, struct tn_value **bias, double *largest) {
+                                    tn_arena *arena, struct tn_value **bias) {
   if (!tn_value_single_use(node->out[0]))
     return NULL;
   struct tn_node *add = node->out[0]->uses.at[0].node;
@@ -163,10 +268,12 @@ static struct tn_node *integer_bias(const struct tn_node *node, const float *sca
     return NULL;
   struct tn_value *other = add->in[add->in[0] == node->out[0]];
   struct tn_node *d = other->def;
-  if (!d || d->op != TN_DEQUANTIZE || other->type.rank > 1 || !isfinite(zero_point(d)) || zero_point(d) != 0)
+  double zero = 0;
+  if (!d || d->op != TN_DEQUANTIZE || other->type.rank > 1 ||
+      (d->in_count > 2 && d->in[2] && (!tn_value_uniform(d->in[2], &zero) || zero != 0)))
     return NULL;
   const double *bias_scale;
-  int64_t count, elements;
+  int64_t count;
   const struct tn_tensor *t = tn_value_tensor(d->in[0]);
   if (!t || !tn_value_floats(d->in[1], arena, &bias_scale, &count) ||
       (count != 1 && count != scales && scales != 1))
@@ -176,53 +283,67 @@ static struct tn_node *integer_bias(const struct tn_node *node, const float *sca
     if (!(fabs(have - want) <= 1e-5 * want))
       return NULL;
   }
-  tn_type_count(&t->type, &elements);
-  for (int64_t i = 0; i < elements; i++)
-    *largest = fmax(*largest, fabs((double)tn_tensor_int(t, i)));
   *bias = d->in[0];
   return add;
 }
 
+static bool is_contraction(const struct tn_node *node) {
+  return (node->op == TN_CONV || node->op == TN_MATMUL) && tn_type_static(&node->out[0]->type) &&
+         tn_type_static(&node->in[1]->type);
+}
+
 static bool take_scales_out(struct tn_pass *pass, struct tn_node *node) {
-  bool conv = node->op == TN_CONV;
-  enum tn_attr_id acc = conv ? TN_CONV_acc : TN_MATMUL_acc;
   struct source x, w;
   double x_scale;
   const double *w_scale;
   int64_t scales;
-  if ((!conv && node->op != TN_MATMUL) || node->out[0]->type.dtype != TN_F32 ||
-      tn_get_int(node, acc) != TN_NONE || !tn_type_static(&node->out[0]->type))
+  if (!is_contraction(node) || node->out[0]->type.dtype != TN_F32)
     return true;
-  if (!find_source(node->in[0], &x) || !find_source(node->in[1], &w) || !scalar_scale(x.node, &x_scale) ||
-      isnan(zero_point(x.node)) || !weight_scales(pass->scratch, &w, &w_scale, &scales))
-    return true;
-  double bound = sum_bound(node, &x, &w), bias_bound = 0;
-  if (bound >= EXACT)
+  struct tn_build b = tn_build_before(node);
+  if (!find_source(&b, node->in[0], &x) || !find_source(&b, node->in[1], &w) || x.node->op != TN_DEQUANTIZE ||
+      w.node->op != TN_DEQUANTIZE || !scalar_scale(x.node, &x_scale) || (x.zero && !one_element(x.zero)) ||
+      !weight_scales(pass->scratch, &w, &w_scale, &scales))
     return true;
   float *scale = TN_NEW_ARRAY(pass->scratch, float, scales);
   for (int64_t i = 0; i < scales; i++)
     scale[i] = (float)x_scale * (float)w_scale[i];
 
-  struct tn_value *bias = NULL;
-  struct tn_node *last = integer_bias(node, scale, scales, pass->scratch, &bias, &bias_bound);
-  if (!last || bound + bias_bound >= EXACT) {
+  struct tn_value *bias = NULL, *more;
+  struct tn_node *last = integer_bias(node, scale, scales, pass->scratch, &bias);
+  if (!last)
     last = node;
-    bias = NULL;
-  }
-  struct tn_build b = tn_build_before(last);
-  struct tn_value *in[2] = {integers(&b, &x), integers(&b, &w)};
-  struct tn_node *sum = tn_node_make(&b, node->op, 2, in, 1);
-  memcpy(sum->attr, node->attr, sizeof sum->attr);
-  tn_set_int(sum, acc, TN_F32);
-  if (!tn_finish(&b, sum))
-    return false;
-  struct tn_value *v = sum->out[0];
+  b = tn_build_before(last);
+  struct tn_value *v = integer_sum(&b, node, &x, &w, &more);
+  if (!v)
+    return true;
   if (bias)
-    v = tn_binary(&b, TN_ADD, v, tn_cast(&b, bias, TN_F32));
+    bias = tn_cast(&b, bias, v->type.dtype);
+  if (bias && more)
+    bias = tn_binary(&b, TN_ADD, bias, more);
+  if (bias || more)
+    v = tn_binary(&b, TN_ADD, v, bias ? bias : more);
   struct tn_type type = tn_type_make(TN_F32, scales > 1, &scales);
-  v = tn_binary(&b, TN_MUL, v, tn_constant_bytes(&b, type, scale));
+  v = tn_binary(&b, TN_MUL, tn_cast(&b, v, TN_F32), tn_constant_bytes(&b, type, scale));
   pass->changes++;
   tn_pass_replace(pass, last->out[0], v);
+  return true;
+}
+
+/* A contraction of integers that the model has as such. */
+static bool keep_bytes(struct tn_pass *pass, struct tn_node *node) {
+  struct source x, w;
+  if (!is_contraction(node) || node->out[0]->type.dtype != TN_I32)
+    return true;
+  struct tn_build b = tn_build_before(node);
+  if (!find_source(&b, node->in[0], &x) || !find_source(&b, node->in[1], &w) ||
+      (!x.zero && !w.zero && node->in[0] == x.stored && node->in[1] == w.stored) || !weight_bytes(&b, &w) ||
+      tn_dtype_size(x.stored->type.dtype) > 1)
+    return true;
+  struct tn_value *more, *v = integer_sum(&b, node, &x, &w, &more);
+  if (!v)
+    return true;
+  pass->changes++;
+  tn_pass_replace(pass, node->out[0], more ? tn_binary(&b, TN_ADD, v, more) : v);
   return true;
 }
 
@@ -230,9 +351,11 @@ static bool take_scales_out(struct tn_pass *pass, struct tn_node *node) {
  * two steps rounds the same way in every order of summation. */
 static bool sum_in_double(struct tn_pass *pass, struct tn_node *node) {
   struct source x;
-  if (node->op != TN_REDUCE_SUM || node->out[0]->type.dtype != TN_F32 || !find_source(node->in[0], &x))
+  if (node->op != TN_REDUCE_SUM || node->out[0]->type.dtype != TN_F32)
     return true;
   struct tn_build b = tn_build_before(node);
+  if (!find_source(&b, node->in[0], &x) || x.node->op != TN_DEQUANTIZE)
+    return true;
   struct tn_ints axes = tn_get_ints(node, TN_REDUCE_SUM_axes);
   struct tn_value *wide = tn_cast(&b, node->in[0], TN_F64);
   wide = tn_reduce(&b, TN_REDUCE_SUM, wide, axes.at, axes.count, tn_get_int(node, TN_REDUCE_SUM_keepdims) != 0);
@@ -242,7 +365,7 @@ static bool sum_in_double(struct tn_pass *pass, struct tn_node *node) {
 }
 
 static bool make_exact(struct tn_pass *pass, struct tn_node *node) {
-  return take_scales_out(pass, node) && sum_in_double(pass, node);
+  return take_scales_out(pass, node) && keep_bytes(pass, node) && sum_in_double(pass, node);
 }
 
 bool tn_pass_quantized(struct tn_pass *pass, struct tn_module *module) {
