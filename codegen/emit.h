@@ -65,6 +65,8 @@ LLVMValueRef tn_emit_call(struct tn_emit *e, const char *intrinsic, LLVMTypeRef 
 /* The scalar operator on values of `from`, giving `to`; all args scalar, or all vectors. emit_op.c */
 LLVMValueRef tn_emit_op(struct tn_emit *e, enum tn_op op, enum tn_dtype from, enum tn_dtype to, int flags,
                         LLVMValueRef *arg);
+/* acc (NULL: 0) plus TN_DOT_S or TN_DOT_U of x and y; dtype i32 for the instructions. emit_dot.c */
+LLVMValueRef tn_emit_dot(struct tn_emit *e, bool x_signed, LLVMValueRef acc, LLVMValueRef x, LLVMValueRef y);
 /* a * b + c on floats, fused where the target can. */
 LLVMValueRef tn_emit_muladd(struct tn_emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* Combines for reductions; keeps nans. */

@@ -141,6 +141,30 @@ static LLVMValueRef load_one(struct tn_emit *e, const struct tn_buf *buf, LLVMVa
   return v;
 }
 
+/* `bytes` elements of 8 bits from index on, as an i32. */
+static LLVMValueRef load_bytes(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index, int bytes) {
+  LLVMTypeRef i32 = LLVMInt32TypeInContext(e->c);
+  LLVMValueRef v = NULL;
+  for (int done = 0; done < bytes;) {
+    int some = bytes - done >= 4 ? 4 : bytes - done >= 2 ? 2 : 1;
+    LLVMTypeRef type = LLVMIntTypeInContext(e->c, (unsigned)some * 8);
+    LLVMValueRef at = done ? LLVMBuildNSWAdd(e->b, index, tn_emit_index(e, done), "") : index;
+    LLVMValueRef part = LLVMBuildLoad2(e->b, type, tn_emit_address(e, buf, at), "");
+    LLVMSetAlignment(part, 1);
+    part = some == 4 ? part : LLVMBuildZExt(e->b, part, i32, "");
+    if (done)
+      part = LLVMBuildShl(e->b, part, LLVMConstInt(i32, (unsigned)done * 8, 0), "");
+    v = v ? LLVMBuildOr(e->b, v, part, "") : part;
+    done += some;
+  }
+  return v;
+}
+
+/* The scalar that load expression x has at an index. */
+static LLVMValueRef load_at(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef index) {
+  return x->load.bytes ? load_bytes(e, x->load.buf, index, x->load.bytes) : load_one(e, x->load.buf, index);
+}
+
 /* A masked load or store; arg[pointer] is the address, which the alignment follows: as an argument of its own
  * up to LLVM 21, as an attribute since. */
 static LLVMValueRef masked_access(struct tn_emit *e, const char *intrinsic, LLVMTypeRef type, LLVMValueRef *arg,
@@ -162,9 +186,10 @@ static LLVMValueRef masked_access(struct tn_emit *e, const char *intrinsic, LLVM
 #endif
 }
 
-static LLVMValueRef load_row(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index,
+static LLVMValueRef load_row(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef index,
                              LLVMValueRef mask) {
-  LLVMTypeRef type = tn_emit_widen(e, tn_emit_storage(e, buf->dtype), true);
+  const struct tn_buf *buf = x->load.buf;
+  LLVMTypeRef type = tn_emit_widen(e, tn_emit_storage(e, x->dtype), true);
   LLVMValueRef at = tn_emit_address(e, buf, index);
   if (!mask) {
     LLVMValueRef v = LLVMBuildLoad2(e->b, type, at, "");
@@ -184,57 +209,59 @@ static LLVMValueRef reversed(struct tn_emit *e, LLVMValueRef v) {
 }
 
 /* One scalar load a lane, at index[lane] or at first + stride * lane. */
-static LLVMValueRef gather(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef indices,
-                           LLVMValueRef first, int64_t stride) {
-  LLVMValueRef v = LLVMGetUndef(tn_emit_widen(e, tn_emit_storage(e, buf->dtype), true));
+static LLVMValueRef gather(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef indices, LLVMValueRef first,
+                           int64_t stride) {
+  LLVMValueRef v = LLVMGetUndef(tn_emit_widen(e, tn_emit_storage(e, x->dtype), true));
   for (int i = 0; i < e->lanes; i++) {
     LLVMValueRef lane = LLVMConstInt(LLVMInt32TypeInContext(e->c), (unsigned)i, 0);
     LLVMValueRef index = indices ? LLVMBuildExtractElement(e->b, indices, lane, "")
                                  : LLVMBuildNSWAdd(e->b, first, tn_emit_index(e, stride * i), "");
-    v = LLVMBuildInsertElement(e->b, v, load_one(e, buf, index), lane, "");
+    v = LLVMBuildInsertElement(e->b, v, load_at(e, x, index), lane, "");
   }
   return v;
 }
 
 static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
-  const struct tn_buf *buf = x->load.buf;
   const struct tn_expr *index = x->load.index, *guard = x->load.guard;
   LLVMValueRef zero = tn_emit_index(e, 0);
   if (!over_lanes(e, x)) {
     LLVMValueRef at = affine_scalar(e, p, index, false);
     if (!guard)
-      return scalar(tn_emit_from_storage(e, buf->dtype, load_one(e, buf, at), false));
+      return scalar(tn_emit_from_storage(e, x->dtype, load_at(e, x, at), false));
     /* Where the guard is false element 0 is read and dropped: no branch. */
     LLVMValueRef ok = tn_emit_expr(e, p, guard).v;
-    LLVMValueRef v = load_one(e, buf, LLVMBuildSelect(e->b, ok, at, zero, ""));
+    LLVMValueRef v = load_at(e, x, LLVMBuildSelect(e->b, ok, at, zero, ""));
     v = LLVMBuildSelect(e->b, ok, v, LLVMConstNull(LLVMTypeOf(v)), "");
-    return scalar(tn_emit_from_storage(e, buf->dtype, v, false));
+    return scalar(tn_emit_from_storage(e, x->dtype, v, false));
   }
-  if (tn_emit_load_block(e, p, x))
+  if (!x->load.bytes && tn_emit_load_block(e, p, x))
     return p->memo[x->id];
   LLVMValueRef mask = guard ? tn_emit_widened(e, tn_emit_expr(e, p, guard)) : NULL;
   int64_t stride;
   LLVMValueRef v;
   bool known = tn_ex_stride(index, e->lane, &stride);
-  if (known && (stride == 1 || (stride == -1 && !mask))) {
+  bool row = known && (stride == 1 || (stride == -1 && !mask));
+  if (x->load.bytes)
+    row = known && stride == 4 && x->load.bytes == 4;
+  if (row) {
     LLVMValueRef at = affine_scalar(e, p, index, true);
     if (stride < 0)
       at = LLVMBuildNSWSub(e->b, at, tn_emit_index(e, e->lanes - 1), "");
-    v = load_row(e, buf, at, mask);
+    v = load_row(e, x, at, mask);
     if (stride < 0)
       v = reversed(e, v);
   } else if (known && !mask) {
     LLVMValueRef first = affine_scalar(e, p, index, true);
-    v = stride == 0 ? tn_emit_splat(e, load_one(e, buf, first)) : gather(e, buf, NULL, first, stride);
+    v = stride == 0 ? tn_emit_splat(e, load_at(e, x, first)) : gather(e, x, NULL, first, stride);
   } else {
     LLVMValueRef at = tn_emit_widened(e, tn_emit_expr(e, p, index));
     if (mask)
       at = LLVMBuildSelect(e->b, mask, at, LLVMConstNull(LLVMTypeOf(at)), "");
-    v = gather(e, buf, at, NULL, 0);
+    v = gather(e, x, at, NULL, 0);
     if (mask)
       v = LLVMBuildSelect(e->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "");
   }
-  return vector(tn_emit_from_storage(e, buf->dtype, v, true));
+  return vector(tn_emit_from_storage(e, x->dtype, v, true));
 }
 
 void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *st) {

@@ -252,7 +252,31 @@ static LLVMValueRef compare(struct tn_emit *e, enum tn_op op, enum tn_dtype dtyp
 /* ---- conversions -------------------------------------------------------------------------------------------
  */
 
+/* Lanes of floats to integers of at most 32 bits through i32: x86 has only that conversion for vectors, and
+ * LLVM would take saturating ones apart.  Clamped before, so that every lane converts; nan becomes 0. */
+static LLVMValueRef lanes_to_int(struct tn_emit *e, enum tn_dtype to, LLVMValueRef v) {
+  bool is_signed = tn_dtype_is_signed(to),
+       f32 = LLVMGetElementType(LLVMTypeOf(v)) == LLVMFloatTypeInContext(e->c);
+  int bits = (int)tn_dtype_size(to) * 8;
+  double low = is_signed ? -(double)((int64_t)1 << (bits - 1)) : 0;
+  double high = (double)(((int64_t)1 << (is_signed ? bits - 1 : bits)) - 1);
+  double most = bits == 32 && f32 ? 2147483520.0 : high; /* the largest float below 2^31 */
+  LLVMTypeRef i32 = tn_emit_widen(e, LLVMInt32TypeInContext(e->c), true);
+  LLVMValueRef bottom = like(e, v, low), top = like(e, v, most);
+  LLVMValueRef x = LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealORD, v, v, ""), v, zero(v), "");
+  x = LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealOGT, x, bottom, ""), x, bottom, "");
+  x = LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealOLT, x, top, ""), x, top, "");
+  LLVMValueRef r = LLVMBuildFPToSI(e->b, x, i32, "");
+  if (most != high)
+    r = LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealOGT, v, top, ""), like(e, r, high), r, "");
+  return bits == 32 ? r : LLVMBuildTrunc(e->b, r, tn_emit_widen(e, tn_emit_type(e, to), true), "");
+}
+
 static LLVMValueRef cast_float_to_int(struct tn_emit *e, enum tn_dtype to, LLVMValueRef v) {
+  bool vec = LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind;
+  if (vec && to != TN_INDEX && to != TN_U32 && tn_dtype_size(to) <= 4 &&
+      strncmp(e->target->family, "x86", 3) == 0)
+    return lanes_to_int(e, to, v);
   LLVMTypeRef overload[2] = {retyped(e, v, tn_emit_type(e, to)), LLVMTypeOf(v)};
   bool is_signed = to == TN_INDEX || tn_dtype_is_signed(to);
   return tn_emit_call(e, is_signed ? "llvm.fptosi.sat" : "llvm.fptoui.sat", overload, 2, &v, 1);
@@ -417,6 +441,9 @@ static LLVMValueRef int_binary(struct tn_emit *e, enum tn_op op, enum tn_dtype d
   case TN_SHL:
   case TN_SHR:
     return shift(e, op == TN_SHL, is_signed, a, b);
+  case TN_DOT_S:
+  case TN_DOT_U:
+    return tn_emit_dot(e, op == TN_DOT_S, NULL, a, b);
   default:
     tn_bug(tn_arena_ctx(e->arena), "no emission for the scalar operator %s of %s", tn_op_info(op)->name,
            tn_dtype_name(dtype));

@@ -46,6 +46,7 @@ static uint64_t expr_hash(const struct tn_expr *e) {
     return h;
   case TN_EX_LOAD:
     h = mix(mix(h, (uint64_t)(uintptr_t)e->load.buf), (uint64_t)e->load.index->id);
+    h = mix(h, (uint64_t)e->load.bytes);
     return e->load.guard ? mix(h, (uint64_t)e->load.guard->id + 1) : h;
   case TN_EX_OP:
     h = mix(mix(h, (uint64_t)e->op.op), (uint64_t)e->op.flags);
@@ -74,7 +75,8 @@ static bool expr_same(const struct tn_expr *a, const struct tn_expr *b) {
         return false;
     return true;
   case TN_EX_LOAD:
-    return a->load.buf == b->load.buf && a->load.index == b->load.index && a->load.guard == b->load.guard;
+    return a->load.buf == b->load.buf && a->load.index == b->load.index && a->load.guard == b->load.guard &&
+           a->load.bytes == b->load.bytes;
   case TN_EX_OP:
     if (a->op.op != b->op.op || a->op.argc != b->op.argc || a->op.flags != b->op.flags)
       return false;
@@ -189,18 +191,34 @@ struct tn_expr *tn_ex_var(struct tn_nest *n, struct tn_var *var) {
   return intern(n, &e);
 }
 
-struct tn_expr *tn_ex_load(struct tn_nest *n, struct tn_buf *buf, struct tn_expr *index,
-                           struct tn_expr *guard) {
+static struct tn_expr *make_load(struct tn_nest *n, struct tn_buf *buf, struct tn_expr *index,
+                                 struct tn_expr *guard, int bytes) {
+  enum tn_dtype dtype = bytes ? TN_I32 : buf->dtype;
   if (guard && tn_ex_is_true(guard))
     guard = NULL;
   if (guard && tn_ex_is_false(guard))
-    return tn_dtype_is_float(buf->dtype) ? tn_ex_float(n, buf->dtype, 0) : tn_ex_int(n, buf->dtype, 0);
-  struct tn_expr e = {.kind = TN_EX_LOAD, .dtype = buf->dtype, .loads = true};
+    return tn_dtype_is_float(dtype) ? tn_ex_float(n, dtype, 0) : tn_ex_int(n, dtype, 0);
+  struct tn_expr e = {.kind = TN_EX_LOAD, .dtype = dtype, .loads = true};
   e.load.buf = buf;
   e.load.index = index;
   e.load.guard = guard;
+  e.load.bytes = bytes;
   e.uses = index->uses | (guard ? guard->uses : 0);
   return intern(n, &e);
+}
+
+struct tn_expr *tn_ex_load(struct tn_nest *n, struct tn_buf *buf, struct tn_expr *index,
+                           struct tn_expr *guard) {
+  return make_load(n, buf, index, guard, 0);
+}
+
+struct tn_expr *tn_ex_load_bytes(struct tn_nest *n, struct tn_buf *buf, struct tn_expr *index, int bytes) {
+  return make_load(n, buf, index, NULL, bytes);
+}
+
+struct tn_expr *tn_ex_load_like(struct tn_nest *n, const struct tn_expr *like, struct tn_expr *index,
+                                struct tn_expr *guard) {
+  return make_load(n, like->load.buf, index, guard, like->load.bytes);
 }
 
 /* ---- affine positions --------------------------------------------------------------------------------------
@@ -652,8 +670,7 @@ static struct tn_expr *replace(struct replacement *r, struct tn_expr *e) {
     break;
   }
   case TN_EX_LOAD:
-    out = tn_ex_load(r->n, e->load.buf, replace(r, e->load.index),
-                     e->load.guard ? replace(r, e->load.guard) : NULL);
+    out = tn_ex_load_like(r->n, e, replace(r, e->load.index), e->load.guard ? replace(r, e->load.guard) : NULL);
     break;
   case TN_EX_OP: {
     struct tn_expr *arg[3] = {0};

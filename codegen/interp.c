@@ -341,13 +341,27 @@ TN_NORETURN static void out_of_bounds(struct interp *in, const struct tn_buf *bu
     read;                                     \
   }
 
+/* The i32 of `bytes` elements from `at` on. */
+static int32_t load_bytes(struct interp *in, const struct tn_buf *buf, const uint8_t *data, int64_t at,
+                          int bytes) {
+  uint32_t v = 0;
+  if (at + bytes > buf->count)
+    out_of_bounds(in, buf, at + bytes - 1, "reads");
+  for (int k = 0; k < bytes; k++)
+    v |= (uint32_t)data[at + k] << (8 * k);
+  return (int32_t)v;
+}
+
 static void load(struct interp *in, const struct step *step, int lanes) {
   const struct tn_buf *buf = step->e->load.buf;
   const uint8_t *data = step->data;
   const union tn_scalar *index = step->arg[0]->lane;
   const struct row *guard = step->arg[1];
   union tn_scalar *out = step->out->lane;
-  if (buf->dtype == TN_F32) {
+  int bytes = step->e->load.bytes;
+  if (bytes) {
+    EACH_LANE(out[i].i = load_bytes(in, buf, data, at, bytes))
+  } else if (buf->dtype == TN_F32) {
     EACH_LANE(float x; memcpy(&x, data + at * 4, 4); out[i].f = (double)x)
   } else if (buf->dtype == TN_I8) {
     EACH_LANE(out[i].i = (int8_t)data[at])

@@ -129,6 +129,29 @@ static const char probe_text[] =
     "define double @probe_double(double %x) {\n"
     "  %r = fmul double %x, %x\n"
     "  ret double %r\n}\n"
+    "define i32 @probe_dot_s(ptr %p, ptr %q) {\n"
+    "  %a = load <16 x i8>, ptr %p, align 1\n"
+    "  %b = load <16 x i8>, ptr %q, align 1\n"
+    "  %x = sext <16 x i8> %a to <16 x i32>\n"
+    "  %y = sext <16 x i8> %b to <16 x i32>\n"
+    "  %m = mul <16 x i32> %x, %y\n"
+    "  %r = call i32 @llvm.vector.reduce.add.v16i32(<16 x i32> %m)\n"
+    "  ret i32 %r\n}\n"
+    "define i32 @probe_dot_u(ptr %p, ptr %q) {\n"
+    "  %a = load <16 x i8>, ptr %p, align 1\n"
+    "  %b = load <16 x i8>, ptr %q, align 1\n"
+    "  %x = zext <16 x i8> %a to <16 x i32>\n"
+    "  %y = sext <16 x i8> %b to <16 x i32>\n"
+    "  %m = mul <16 x i32> %x, %y\n"
+    "  %r = call i32 @llvm.vector.reduce.add.v16i32(<16 x i32> %m)\n"
+    "  ret i32 %r\n}\n"
+    "define void @probe_words(ptr %p, ptr %q) {\n"
+    "  %a = load <32 x i16>, ptr %p, align 2\n"
+    "  %b = load <32 x i16>, ptr %q, align 2\n"
+    "  %c = add <32 x i16> %a, %b\n"
+    "  store <32 x i16> %c, ptr %p, align 2\n"
+    "  ret void\n}\n"
+    "declare i32 @llvm.vector.reduce.add.v16i32(<16 x i32>)\n"
     "declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)\n"
     "declare float @llvm.roundeven.f32(float)\n";
 
@@ -173,6 +196,24 @@ static const struct family {
 #undef FAMILY
 };
 
+/* How bytes are multiplied, see emit_dot.c. */
+static void find_dot(struct tn_target *t, const char *assembly) {
+  if (has_prefix(t->family, "x86")) {
+    /* AVX-512 without BW has no words in its registers. */
+    const char *add = strstr(assembly, "vpaddw");
+    bool has_words = t->vector_bytes < 64 || (add && memchr(add, 'z', strcspn(add, "\n")));
+    t->dot = strstr(assembly, "vpdpbusd") != NULL;
+    t->dot_u = t->dot || has_words;
+    t->dot_s = !t->dot && has_words;
+  } else if (has_prefix(t->family, "aarch64")) {
+    t->dot = strstr(assembly, "sdot\t") != NULL;
+    t->dot_s = true;
+    t->dot_u = strstr(assembly, "usdot\t") != NULL;
+  } else {
+    t->dot = t->dot_s = t->dot_u = strcmp(t->family, "arm-v7em") == 0;
+  }
+}
+
 static bool find_family(struct tn_codegen *cg) {
   char *assembly;
   if (!probe(cg, &assembly))
@@ -197,6 +238,7 @@ static bool find_family(struct tn_codegen *cg) {
     t->half = !strstr(assembly, "hfsf2") && !strstr(assembly, "h2f"); /* library calls */
     t->f32 = !strstr(assembly, "mulsf3") && !strstr(assembly, "aeabi_fmul");
     t->f64 = !strstr(assembly, "muldf3") && !strstr(assembly, "dmul");
+    find_dot(t, assembly);
     return true;
   }
   tn_report(cg->ctx, TN_ERROR, nowhere,

@@ -66,6 +66,8 @@ static void print_expr(struct printer *p, const struct tn_nest *n, const struct 
     print_buf(p, n, e->load.buf);
     tn_str_add(s, "[");
     print_expr(p, n, e->load.index);
+    if (e->load.bytes)
+      tn_str_add(s, " : %d", e->load.bytes);
     if (e->load.guard) {
       tn_str_add(s, " if ");
       print_expr(p, n, e->load.guard);

@@ -309,6 +309,16 @@ static bool float_lanes(enum tn_op op, int flags, int count, union tn_scalar *ou
   }
 }
 
+/* Sum of the products of the bytes of x and y; y's are signed. */
+static int64_t dot_bytes(enum tn_dtype dtype, bool x_signed, int64_t x, int64_t y) {
+  int64_t sum = 0;
+  for (size_t k = 0; k < tn_dtype_size(dtype); k++) {
+    int a = (uint8_t)((uint64_t)x >> (8 * k)), b = (int8_t)(uint8_t)((uint64_t)y >> (8 * k));
+    sum += (int64_t)(x_signed ? (int8_t)a : a) * b;
+  }
+  return sum;
+}
+
 /* Operators with integer, bool or position operands of dtype `from`, unwrapped.  The sign of an i64 decides the
  * order but for u64. */
 static bool int_lanes(enum tn_op op, enum tn_dtype from, int count, union tn_scalar *out,
@@ -356,6 +366,9 @@ static bool int_lanes(enum tn_op op, enum tn_dtype from, int count, union tn_sca
     LANES(i, shift_left(from, IX, IY));
   case TN_SHR:
     LANES(i, shift_right(from, IX, IY));
+  case TN_DOT_S:
+  case TN_DOT_U:
+    LANES(i, dot_bytes(from, op == TN_DOT_S, IX, IY));
   case TN_EQ:
     LANES(i, IX == IY);
   case TN_NE:

@@ -192,10 +192,12 @@ static struct tn_var *lies_along(const struct tn_band *b, const struct tn_var *a
   return NULL;
 }
 
-static double access_cost(const struct accesses *a, const struct tn_expr *index, bool guarded) {
+static double access_cost(const struct accesses *a, const struct tn_expr *index, bool guarded, int bytes) {
   int64_t stride;
   if (!tn_ex_stride(index, a->var, &stride))
     return a->lanes * 2.0;
+  if (bytes && stride)
+    return stride == 4 && bytes == 4 ? 1 : a->lanes * 1.5;
   if (a->turns && !guarded && lies_along(a->turns, a->var, index))
     return 5 < a->lanes ? 5 : a->lanes;
   return stride == 0 ? 0.5 : stride == 1 ? 1 : stride == -1 ? 2 : a->lanes * 1.5;
@@ -213,7 +215,7 @@ static void visit(struct accesses *a, const struct tn_expr *e) {
     break;
   case TN_EX_LOAD:
     if (!(a->constants_free && e->load.buf->data))
-      a->cost += access_cost(a, e->load.index, e->load.guard);
+      a->cost += access_cost(a, e->load.index, e->load.guard, e->load.bytes);
     visit(a, e->load.index);
     visit(a, e->load.guard);
     break;
@@ -266,7 +268,7 @@ static struct tn_var *pointwise_axis(const struct tn_band *b, int lanes) {
     for (int k = 0; (e = band_expr(b, k)); k++)
       visit(&a, e);
     for (const struct tn_stmt *s = b->stores; s; s = s->next)
-      a.cost += 1.5 * access_cost(&a, s->store.index, s->store.guard);
+      a.cost += 1.5 * access_cost(&a, s->store.index, s->store.guard, 0);
     double use = (double)b->loop[i]->extent / (double)tn_round_up(b->loop[i]->extent, lanes);
     double cost = a.cost / use;
     if (cost < best_cost * 0.99) {
@@ -352,6 +354,7 @@ void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct 
  */
 
 static void schedule_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
+  tn_dot_band(t, b);
   struct tn_stmt *r = b->reduce;
   int lanes = natural_lanes(t, b);
   struct tn_var *axis = NULL;

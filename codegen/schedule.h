@@ -43,6 +43,13 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
                    const struct tn_segment *seg, const struct tn_rows *rows, const struct tn_packed *packed,
                    const struct tn_target *t);
 
+/* A sum of loop variables alone: a position that is itself loaded is known only at run time. */
+bool tn_ex_of_loops(const struct tn_expr *index);
+
+/* Rewrites a contraction of bytes to take four at a time, where the target has instructions for that.
+ * schedule_dot.c */
+void tn_dot_band(const struct tn_target *t, struct tn_band *b);
+
 void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                                    int lanes);
 void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,

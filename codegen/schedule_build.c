@@ -60,7 +60,7 @@ static struct tn_expr *rewrite(struct rewrite *r, struct tn_expr *e) {
     struct tn_expr *guard = e->load.guard ? rewrite(r, e->load.guard) : NULL;
     if (r->guard && tn_ex_uses(e, r->lane) && e->load.buf != r->unguarded)
       guard = tn_ex_and(r->n, guard, r->guard);
-    out = tn_ex_load(r->n, e->load.buf, rewrite(r, e->load.index), guard);
+    out = tn_ex_load_like(r->n, e, rewrite(r, e->load.index), guard);
   } else if (e->kind == TN_EX_AFFINE) {
     out = tn_ix(r->n, e->affine.base);
     for (int i = 0; i < e->affine.count; i++)

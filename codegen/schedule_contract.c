@@ -28,8 +28,10 @@ struct contraction {
   struct tn_var *axis;   /* columns */
   struct tn_var *row[2]; /* inner and outer row loop, or NULL */
   int lanes;
-  struct tn_expr *columns, *rows; /* the factors of the term that change with the columns, with the rows */
-  int64_t steps;                  /* of the sum */
+  enum tn_op op;                  /* of the term: TN_MUL, TN_DOT_S, TN_DOT_U */
+  struct tn_expr *columns, *rows; /* its operands that change with the columns, with the rows */
+  bool columns_first;
+  int64_t steps; /* of the sum */
   /* the choice */
   int tile_rows[2], tile_vectors;
   bool stage_rows, stage_columns;
@@ -50,13 +52,16 @@ static bool shares(const struct contraction *k, const struct tn_var *v) {
 static bool split_term(struct contraction *k) {
   const struct tn_stmt *r = k->band->reduce;
   struct tn_expr *term = r->reduce.term;
-  if (r->reduce.combine != TN_ADD || term->kind != TN_EX_OP || term->op.op != TN_MUL)
+  if (r->reduce.combine != TN_ADD || term->kind != TN_EX_OP ||
+      (term->op.op != TN_MUL && term->op.op != TN_DOT_S && term->op.op != TN_DOT_U))
     return false;
   struct tn_expr *a = term->op.arg[0], *b = term->op.arg[1];
   if (tn_ex_uses(a, k->axis) == tn_ex_uses(b, k->axis))
     return false;
-  k->columns = tn_ex_uses(a, k->axis) ? a : b;
-  k->rows = k->columns == a ? b : a;
+  k->op = term->op.op;
+  k->columns_first = tn_ex_uses(a, k->axis);
+  k->columns = k->columns_first ? a : b;
+  k->rows = k->columns_first ? b : a;
   k->steps = 1;
   for (int i = 0; i < r->reduce.count; i++)
     k->steps *= r->reduce.var[i]->extent;
@@ -395,8 +400,10 @@ static void build_piece(struct contraction *k, struct tn_cursor *c, struct piece
   struct tn_expr *guard = p->seg->masked ? tn_ex_binary(n, TN_LT, p->column, tn_ix(n, k->axis->extent)) : NULL;
   if (!columns)
     columns = columns_in_place(k, p, guard);
-  struct tn_stmt *sum = tn_st_reduce(&at, r->reduce.acc, TN_ADD, r->reduce.init, r->reduce.count, r->reduce.var,
-                                     tn_ex_binary(n, TN_MUL, rows, columns));
+  struct tn_expr *term =
+      k->columns_first ? tn_ex_binary(n, k->op, columns, rows) : tn_ex_binary(n, k->op, rows, columns);
+  struct tn_stmt *sum =
+      tn_st_reduce(&at, r->reduce.acc, TN_ADD, r->reduce.init, r->reduce.count, r->reduce.var, term);
   sum->reduce.unroll = unroll_steps(sum, p->cut[0].rows * p->cut[1].rows * p->seg->vectors);
   for (const struct tn_stmt *s = b->stores; s; s = s->next)
     tn_st_store(&at, s->store.buf, placed(k, p, s->store.index),

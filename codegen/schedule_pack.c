@@ -2,8 +2,7 @@
  * reads it - panel by panel, in a panel reduction step by step - so that it streams, and needs no masks. */
 #include "codegen/schedule.h"
 
-/* A sum of loop variables alone: a position that is itself loaded is known only at run time. */
-static bool of_loops(const struct tn_expr *index) {
+bool tn_ex_of_loops(const struct tn_expr *index) {
   for (int i = 0; index->kind == TN_EX_AFFINE && i < index->affine.count; i++)
     if (index->affine.term[i]->kind != TN_EX_VAR)
       return false;
@@ -17,7 +16,7 @@ bool tn_pack(struct tn_band *b, struct tn_expr *load, struct tn_var *axis, const
   const struct tn_expr *index = load->load.index;
   const struct tn_buf *from = load->load.buf;
   *out = (struct tn_packed){.load = load};
-  if (load->load.guard || !of_loops(index))
+  if (load->load.guard || !tn_ex_of_loops(index))
     return false;
 
   /* Loops in packed order: result loops it depends on, panel, reduction loops, column. */

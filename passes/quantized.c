@@ -3,15 +3,16 @@
  * conv(dequantize(x, sx, zx), dequantize(w, sw, zw)) + dequantize(b, sx * sw) has the integer meaning
  * (sum (x - zx) * (w - zw) + b) * sx * sw.  Computed as written, every product is rounded and the result
  * depends on the order of the sum; a later rounding to integers then differs by a step between targets.  This
- * pass takes the scales out: the contraction multiplies integers and its result is i32 (i64 for 16-bit tensors),
- * exact in any order.  A bound on the sum proves that it does not wrap; where it might, the node stays as it is.
+ * pass takes the scales out: the contraction multiplies integers and its result is i32 (i64 for 16-bit
+ * tensors), exact in any order.  A bound on the sum proves that it does not wrap; where it might, the node
+ * stays as it is.
  *
  * The operands stay as they are stored where that is possible, for processors have instructions that multiply
  * bytes: with constant weights
  *     sum (x - zx) * w = sum x * w - zx * (sum w),
- * whose last sum is a constant for each output channel; x is then padded with zx instead of 0.  The zero point of
- * constant weights is taken off them.  Integer contractions that the model already has (ConvInteger) get the same
- * form.  Anything else multiplies differences x - zx of 16 bits. */
+ * whose last sum is a constant for each output channel; x is then padded with zx instead of 0.  The zero point
+ * of constant weights is taken off them.  Integer contractions that the model already has (ConvInteger) get the
+ * same form.  Anything else multiplies differences x - zx of 16 bits. */
 #include "passes/passes.h"
 
 #include <math.h>

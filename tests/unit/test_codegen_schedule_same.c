@@ -10,6 +10,9 @@ static const struct tn_target targets[] = {
      .vector_regs = 32,
      .tile_rows = 4,
      .tile_vectors = 4,
+     .dot = true,
+     .dot_s = true,
+     .dot_u = true,
      .opt = 3,
      .threads = 1},
     {.family = "v128",
@@ -23,6 +26,7 @@ static const struct tn_target targets[] = {
      .l2_bytes = 8192,
      .fma = true,
      .f64 = true,
+     .dot_s = true,
      .opt = 3,
      .threads = 1},
     {.family = "v128-masked",
@@ -47,6 +51,8 @@ static const struct tn_target targets[] = {
      .fma = true,
      .f64 = true,
      .masked = true,
+     .dot_s = true,
+     .dot_u = true,
      .opt = 3,
      .threads = 1},
     {.family = "v512",
@@ -61,6 +67,8 @@ static const struct tn_target targets[] = {
      .fma = true,
      .f64 = true,
      .masked = true,
+     .dot = true,
+     .dot_u = true,
      .opt = 3,
      .threads = 1},
 };
@@ -238,6 +246,55 @@ static struct tn_value *shuffled(struct tn_build *b, struct tn_value *const *in)
   struct tn_value *split = tn_reshape(b, in[0], SHAPE(t->dim[0], t->dim[1], 2, c / 2));
   split = tn_transpose(b, split, (const int64_t[]){0, 1, 3, 2});
   return tn_binary(b, TN_ADD, tn_reshape(b, split, SHAPE(t->dim[0] * t->dim[1], c)), in[1]);
+}
+
+/* Values that take every byte, the outermost ones often. */
+static struct tn_value *bytes_of(struct fixture *f, enum tn_dtype dtype, int rank, const tn_dim *dims,
+                                 int first) {
+  struct tn_type type = tn_type_make(dtype, rank, dims);
+  int64_t count;
+  assert_true(tn_type_count(&type, &count));
+  double *values = TN_NEW_ARRAY(tn_ctx_arena(f->ctx), double, count + 1);
+  double low = dtype == TN_U8 ? 0 : -128;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t k = i + first;
+    values[i] = low + (double)(k % 3 == 0 ? 255 : k % 5 == 0 ? 0 : k * 89 % 256);
+  }
+  return constant(f, dtype, rank, dims, values);
+}
+
+static struct tn_value *of_bytes(struct fixture *f, enum tn_op op, struct tn_value *x, struct tn_value *w,
+                                 int64_t stride, int64_t dilation, int64_t group) {
+  struct tn_value *in[2] = {x, w};
+  struct tn_node *node = tn_node_make(&f->b, op, 2, in, 1);
+  tn_set_int(node, op == TN_CONV ? TN_CONV_acc : TN_MATMUL_acc, TN_I32);
+  if (op == TN_CONV) {
+    tn_set_ints(node, TN_CONV_strides, INTS(stride, stride));
+    tn_set_ints(node, TN_CONV_dilations, INTS(dilation, dilation));
+    tn_set_int(node, TN_CONV_group, group);
+  }
+  return finished(f, node);
+}
+
+/* Contractions of bytes are taken by fours: every length modulo 4, both signs, grouped, dilated. */
+EVAL_TEST(bytes) {
+  for (int is_signed = 0; is_signed < 2; is_signed++) {
+    enum tn_dtype dtype = is_signed ? TN_I8 : TN_U8;
+    for (int k = 1; k <= 21; k++) {
+      struct tn_value *x = bytes_of(f, dtype, SHAPE(5, k), k);
+      struct tn_value *w = bytes_of(f, TN_I8, SHAPE(k, k == 9 ? 1 : 19), 0);
+      check_same(f, tn_printf(tn_ctx_arena(f->ctx), "bytes %d", k), of_bytes(f, TN_MATMUL, x, w, 0, 0, 0));
+    }
+    struct tn_value *image = bytes_of(f, dtype, SHAPE(1, 6, 7, 12), 1);
+    for (int stride = 1; stride < 3; stride++)
+      for (int group = 1; group <= 12; group *= group == 1 ? 4 : 3)
+        check_same(f, tn_printf(tn_ctx_arena(f->ctx), "conv of bytes in %d groups", group),
+                   of_bytes(f, TN_CONV, image, bytes_of(f, TN_I8, SHAPE(3, 2, 12 / group, 24), 2), stride,
+                            3 - stride, group));
+    check_same(f, "conv of one channel",
+               of_bytes(f, TN_CONV, bytes_of(f, dtype, SHAPE(2, 6, 9, 1), 0),
+                        bytes_of(f, TN_I8, SHAPE(5, 5, 1, 18), 0), 1, 1, 1));
+  }
 }
 
 EVAL_TEST(kernels) {
@@ -438,9 +495,10 @@ int main(int argc, char **argv) {
     seeds_to = strtoull(argv[2], NULL, 10);
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(matmuls),  cmocka_unit_test(convs),    cmocka_unit_test(reduces),
-      cmocka_unit_test(kernels),  cmocka_unit_test(gathered), cmocka_unit_test(pools),
-      cmocka_unit_test(scatters), cmocka_unit_test(rows),     cmocka_unit_test(chains),
+      cmocka_unit_test(matmuls), cmocka_unit_test(convs),    cmocka_unit_test(reduces),
+      cmocka_unit_test(kernels), cmocka_unit_test(bytes),    cmocka_unit_test(gathered),
+      cmocka_unit_test(pools),   cmocka_unit_test(scatters), cmocka_unit_test(rows),
+      cmocka_unit_test(chains),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
