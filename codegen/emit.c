@@ -92,6 +92,40 @@ struct reduction {
   int chains;        /* independent accumulators a point, to hide latency */
 };
 
+/* An i32 that was an integer of at most 16 bits, and fits in as many with a sign. */
+static bool is_word(const struct tn_expr *x) {
+  if (x->kind != TN_EX_OP || x->op.op != TN_CAST)
+    return false;
+  enum tn_dtype from = x->op.arg[0]->dtype;
+  return from == TN_I8 || from == TN_U8 || from == TN_I16;
+}
+
+/* Products of such integers are cheaper as words on x86, whose product of i32 takes two instructions in one. */
+static bool by_words(const struct tn_emit *e, const struct tn_stmt *st) {
+  const struct tn_expr *term = st->reduce.term;
+  return st->reduce.combine == TN_ADD && st->reduce.acc->dtype == TN_I32 && term->kind == TN_EX_OP &&
+         term->op.op == TN_MUL && is_word(term->op.arg[0]) && is_word(term->op.arg[1]) && e->lanes >= 4 &&
+         (e->target->dot_s || e->target->dot_u) && strncmp(e->target->family, "x86", 3) == 0;
+}
+
+static bool reads_constant(const struct tn_expr *x) {
+  const struct tn_expr *from = x->op.arg[0];
+  return from->kind == TN_EX_LOAD && from->load.buf->data;
+}
+
+/* acc + a * b; the upper words of one are cleared: of what the lanes share, or of weights, which rows share. */
+static LLVMValueRef add_words(struct tn_emit *e, const struct tn_expr *term, LLVMValueRef acc, struct tn_val a,
+                              struct tn_val b) {
+  bool swap = b.vec && (!a.vec || reads_constant(term->op.arg[0]));
+  struct tn_val low = swap ? a : b, other = swap ? b : a;
+  LLVMTypeRef type = LLVMTypeOf(low.v);
+  LLVMValueRef mask = LLVMConstInt(LLVMInt32TypeInContext(e->c), 0xFFFF, 0);
+  if (LLVMGetTypeKind(type) == LLVMVectorTypeKind)
+    mask = tn_emit_splat(e, mask);
+  low.v = LLVMBuildAnd(e->b, low.v, mask, "");
+  return tn_emit_words(e, acc, tn_emit_widened(e, other), tn_emit_widened(e, low));
+}
+
 /* acc = acc combined with the term at the current loop variables, all points, into chain k. */
 static void reduce_step(struct tn_emit *e, struct reduction *r, int chain) {
   const struct tn_stmt *st = r->st;
@@ -106,7 +140,9 @@ static void reduce_step(struct tn_emit *e, struct reduction *r, int chain) {
     struct tn_point *p = &r->pts->at[i];
     LLVMValueRef *acc = &r->acc[i * r->chains + chain];
     bool vec = LLVMGetTypeKind(LLVMTypeOf(*acc)) == LLVMVectorTypeKind;
-    if (fused || dot) {
+    if (vec && by_words(e, st)) {
+      *acc = add_words(e, term, *acc, tn_emit_expr(e, p, term->op.arg[0]), tn_emit_expr(e, p, term->op.arg[1]));
+    } else if (fused || dot) {
       struct tn_val a = tn_emit_expr(e, p, term->op.arg[0]), b = tn_emit_expr(e, p, term->op.arg[1]);
       LLVMValueRef x = vec ? tn_emit_widened(e, a) : a.v, y = vec ? tn_emit_widened(e, b) : b.v;
       *acc = dot ? tn_emit_dot(e, term->op.op == TN_DOT_S, *acc, x, y) : tn_emit_muladd(e, x, y, *acc);

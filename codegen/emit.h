@@ -67,6 +67,9 @@ LLVMValueRef tn_emit_op(struct tn_emit *e, enum tn_op op, enum tn_dtype from, en
                         LLVMValueRef *arg);
 /* acc (NULL: 0) plus TN_DOT_S or TN_DOT_U of x and y; dtype i32 for the instructions. emit_dot.c */
 LLVMValueRef tn_emit_dot(struct tn_emit *e, bool x_signed, LLVMValueRef acc, LLVMValueRef x, LLVMValueRef y);
+/* acc + a * b on vectors of i32 that hold integers of 16 bits, those of `low` with their upper bits cleared; x86 with
+ * 4, 8 or 16 lanes. */
+LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef low);
 /* a * b + c on floats, fused where the target can. */
 LLVMValueRef tn_emit_muladd(struct tn_emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* Combines for reductions; keeps nans. */

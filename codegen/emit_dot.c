@@ -91,6 +91,24 @@ static LLVMValueRef on_x86(struct tn_emit *e, bool x_signed, LLVMValueRef acc, L
   return acc;
 }
 
+/* acc + a * b, elements of i32 that hold integers of 16 bits: as words, of which the upper ones of `low` are
+ * cleared.
+ */
+LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef low) {
+  unsigned lanes = LLVMGetVectorSize(LLVMTypeOf(acc));
+  LLVMValueRef arg[3] = {acc, a, low};
+  if (e->target->dot)
+    return call_bits(e,
+                     lanes == 4   ? "llvm.x86.avx512.vpdpwssd.128"
+                     : lanes == 8 ? "llvm.x86.avx512.vpdpwssd.256"
+                                  : "llvm.x86.avx512.vpdpwssd.512",
+                     arg, 3);
+  const char *name = lanes == 4   ? "llvm.x86.sse2.pmadd.wd"
+                     : lanes == 8 ? "llvm.x86.avx2.pmadd.wd"
+                                  : "llvm.x86.avx512.pmaddw.d.512";
+  return LLVMBuildAdd(e->b, acc, call_bits(e, name, arg + 1, 2), "");
+}
+
 /* ---- AArch64 ------------------------------------------------------------------------------------------- */
 
 /* Elements first, first + step, ... of a vector. */

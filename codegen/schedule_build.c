@@ -274,6 +274,10 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   int64_t m = row_axis ? row_axis->extent : 1;
   int64_t columns = axis ? axis->extent : 1;
   int budget = t->tile_rows * t->tile_vectors;
+  /* Integers are converted before they are multiplied, in registers of their own, and neighbouring rows of a window
+   * share them. */
+  if (b->reduce->reduce.acc->dtype == TN_I32 && t->vector_bytes && t->vector_regs / 4 < budget)
+    budget = t->vector_regs / 4;
   if (!shares && budget > 4)
     budget = 4;
   int64_t across = (columns + lanes - 1) / lanes;

@@ -22,6 +22,7 @@ struct source {
   struct tn_node *node;    /* TN_DEQUANTIZE, or what made x - zero of i32 */
   struct tn_value *stored; /* of 8 or 16 bits */
   struct tn_value *zero;   /* same dtype; NULL: none */
+  struct tn_value *zeros;  /* else one of i32 for each element of the last dim; NULL: none */
   struct tn_node *move[8]; /* from the contraction back to it */
   int moves;
 };
@@ -40,6 +41,13 @@ static bool is_stored(const struct tn_value *v) {
 static bool one_element(const struct tn_value *v) {
   int64_t count;
   return tn_type_count(&v->type, &count) && count == 1;
+}
+
+static bool along_last(const struct tn_value *v) {
+  for (int d = 0; d < v->type.rank - 1; d++)
+    if (v->type.dim[d] != 1)
+      return false;
+  return true;
 }
 
 /* z of x - z as a value of x's own dtype: what was converted, or a constant. */
@@ -79,7 +87,9 @@ static bool find_source(struct tn_build *b, struct tn_value *v, struct source *s
         return false;
       s->stored = inner->in[0];
       s->zero = zero_of(b, n->in[1], s->stored->type.dtype);
-      return s->zero != NULL;
+      if (!s->zero && along_last(n->in[1]))
+        s->zeros = n->in[1];
+      return s->zero || s->zeros;
     case TN_PAD:
       if (!zero_pad(n))
         return false;
@@ -180,32 +190,66 @@ static struct tn_value *centred(struct tn_build *b, const struct source *s, enum
   return moved(b, s, tn_cast(b, d->out[0], dtype), NULL);
 }
 
-/* Constant 8-bit weights less their zero point, when they are bytes still: NULL else. */
-static struct tn_value *weight_bytes(struct tn_build *b, const struct source *w) {
+/* Constant weights less their zero point, in i8, or in i16 where they do not fit: NULL when they do not either.
+ */
+static struct tn_value *narrow_weights(struct tn_build *b, const struct source *w) {
   const struct tn_tensor *t = tn_value_tensor(w->stored);
   double zero = zero_point(w);
-  if (!t || isnan(zero) || tn_dtype_size(t->type.dtype) > 1)
+  if (!t || isnan(zero))
     return NULL;
-  if (zero == 0)
+  if (zero == 0 && t->type.dtype == TN_I8)
     return w->stored;
-  int64_t count;
+  int64_t count, low = 0, high = 0;
   tn_type_count(&t->type, &count);
-  int8_t *bytes = TN_NEW_ARRAY(b->graph->module->arena, int8_t, count);
   for (int64_t i = 0; i < count; i++) {
     int64_t v = tn_tensor_int(t, i) - (int64_t)zero;
-    if (v < -128 || v > 127)
-      return NULL;
-    bytes[i] = (int8_t)v;
+    low = v < low ? v : low;
+    high = v > high ? v : high;
   }
+  if (low < -32768 || high > 32767)
+    return NULL;
   struct tn_type type = t->type;
-  type.dtype = TN_I8;
+  type.dtype = low < -128 || high > 127 ? TN_I16 : TN_I8;
   type.quant = NULL;
-  return tn_constant_bytes(b, type, bytes);
+  uint8_t *data = TN_NEW_ARRAY(b->graph->module->arena, uint8_t, count *(int64_t)tn_dtype_size(type.dtype));
+  for (int64_t i = 0; i < count; i++)
+    tn_store_int(type.dtype, data, i, tn_tensor_int(t, i) - (int64_t)zero);
+  return tn_constant_bytes(b, type, data);
 }
 
 /* The largest magnitude of a stored integer less any zero point of its dtype. */
 static double magnitude(const struct source *s) {
   return ldexp(1, (int)tn_dtype_size(s->stored->type.dtype) * 8) - 1;
+}
+
+/* No sum of magnitudes of weights for one output channel can pass this. */
+static double weight_bound(const struct tn_node *node, const struct source *w) {
+  const struct tn_type *wt = &node->in[1]->type;
+  double terms = 1, zero = zero_point(w), largest = 0;
+  for (int d = node->op == TN_CONV ? 0 : wt->rank - 2; d < wt->rank - 1; d++)
+    terms *= (double)wt->dim[d];
+  const struct tn_tensor *t = tn_value_tensor(w->stored);
+  if (!t || isnan(zero) || (node->op == TN_MATMUL && wt->rank != 2))
+    return terms * magnitude(w);
+  /* The channels' dim in the stored weights is the one that the transposes bring last. */
+  int axis = wt->rank - 1;
+  for (int i = 0; i < w->moves; i++) {
+    if (w->move[i]->op != TN_TRANSPOSE)
+      return terms * magnitude(w);
+    axis = (int)tn_get_ints(w->move[i], TN_TRANSPOSE_perm).at[axis];
+  }
+  int64_t inner = 1, channels = t->type.dim[axis], count;
+  for (int d = axis + 1; d < t->type.rank; d++)
+    inner *= t->type.dim[d];
+  tn_type_count(&t->type, &count);
+  for (int64_t c = 0; c < channels; c++) {
+    double sum = 0;
+    for (int64_t outer = 0; outer < count / (inner * channels); outer++)
+      for (int64_t i = 0; i < inner; i++)
+        sum += fabs((double)tn_tensor_int(t, (outer * channels + c) * inner + i) - zero);
+    largest = sum > largest ? sum : largest;
+  }
+  return largest;
 }
 
 static struct tn_value *contraction(struct tn_build *b, const struct tn_node *node, struct tn_value *x,
@@ -229,39 +273,56 @@ static struct tn_value *weight_sum(struct tn_build *b, const struct tn_node *nod
   return tn_reduce(b, TN_REDUCE_SUM, tn_cast(b, w, TN_I32), axes, count, keep);
 }
 
-/* sum (x - zx) * (w - zw) in *acc, and what is to be added to it (NULL: nothing).  NULL when it may wrap. */
+/* The image as the contraction reads it: bytes and i16 as they are stored, u16 less 32768, and the zero point
+ * that goes with that (NULL: none).  False when the zero point is not one number, or of u16 known at run time
+ * alone. */
+static bool image(struct tn_build *b, const struct source *x, struct tn_value **stored,
+                  struct tn_value **zero) {
+  *stored = x->stored;
+  *zero = x->zero ? tn_reshape(b, x->zero, 0, NULL) : NULL;
+  if (x->stored->type.dtype != TN_U16)
+    return true;
+  double z = zero_point(x);
+  if (isnan(z))
+    return false;
+  struct tn_value *middle = tn_const_int(b, TN_I32, 32768);
+  *stored = tn_cast(b, tn_binary(b, TN_SUB, tn_cast(b, x->stored, TN_I32), middle), TN_I16);
+  *zero = tn_const_int(b, TN_I16, (int64_t)z - 32768);
+  return true;
+}
+
+/* sum (x - zx) * (w - zw), and what is to be added to it (NULL: nothing).  `largest`: what else will be added
+ * in the same dtype.  NULL when it may wrap. */
 static struct tn_value *integer_sum(struct tn_build *b, struct tn_node *node, const struct source *x,
-                                    const struct source *w, struct tn_value **more) {
-  const struct tn_type *wt = &node->in[1]->type;
-  double terms = 1;
-  for (int d = node->op == TN_CONV ? 0 : wt->rank - 2; d < wt->rank - 1; d++)
-    terms *= (double)wt->dim[d];
-  bool small = magnitude(x) * magnitude(w) * terms < ldexp(1, 31);
-  if (!small && (magnitude(x) * magnitude(w) * terms >= ldexp(1, 62) || node->out[0]->type.dtype == TN_I32))
+                                    const struct source *w, double largest, struct tn_value **more) {
+  double bound = magnitude(x) * weight_bound(node, w);
+  /* A bias of an 8-bit model wraps as it does elsewhere. */
+  if (tn_dtype_size(x->stored->type.dtype) > 1)
+    bound += largest;
+  bool small = bound < ldexp(1, 31);
+  if (!small && (bound >= ldexp(1, 62) || node->out[0]->type.dtype == TN_I32))
     return NULL;
   enum tn_dtype acc = small ? TN_I32 : TN_I64;
   *more = NULL;
-  struct tn_value *bytes = small ? weight_bytes(b, w) : NULL;
-  bool kept = bytes && tn_dtype_size(x->stored->type.dtype) == 1 && (!x->zero || one_element(x->zero));
-  if (!kept) {
+  struct tn_value *narrow = small ? narrow_weights(b, w) : NULL, *stored, *zero;
+  if (!narrow || (x->zero && !one_element(x->zero)) || !image(b, x, &stored, &zero)) {
     enum tn_dtype wide = magnitude(x) + magnitude(w) < 1024 ? TN_I16 : TN_I32;
     return contraction(b, node, centred(b, x, wide), centred(b, w, wide), acc);
   }
-  struct tn_value *weights = moved(b, w, bytes, NULL), *zero = x->zero;
+  struct tn_value *weights = moved(b, w, narrow, NULL);
   double z = 0;
   bool none = !zero || (tn_value_uniform(zero, &z) && z == 0);
   if (none)
-    return contraction(b, node, moved(b, x, x->stored, NULL), weights, acc);
-  zero = tn_reshape(b, zero, 0, NULL);
+    return contraction(b, node, moved(b, x, stored, NULL), weights, acc);
   struct tn_value *shift = tn_binary(b, TN_MUL, weight_sum(b, node, weights), tn_cast(b, zero, acc));
   *more = tn_unary(b, TN_NEG, shift);
-  return contraction(b, node, moved(b, x, x->stored, zero), weights, acc);
+  return contraction(b, node, moved(b, x, stored, zero), weights, acc);
 }
 
 /* The addition of a bias in the accumulator's own scale, when that is what the only user of the contraction is.
  */
 static struct tn_node *integer_bias(const struct tn_node *node, const float *scale, int64_t scales,
-                                    tn_arena *arena, struct tn_value **bias) {
+                                    tn_arena *arena, struct tn_value **bias, double *largest) {
   if (!tn_value_single_use(node->out[0]))
     return NULL;
   struct tn_node *add = node->out[0]->uses.at[0].node;
@@ -284,6 +345,9 @@ static struct tn_node *integer_bias(const struct tn_node *node, const float *sca
     if (!(fabs(have - want) <= 1e-5 * want))
       return NULL;
   }
+  tn_type_count(&t->type, &count);
+  for (int64_t i = 0; i < count; i++)
+    *largest = fmax(*largest, fabs((double)tn_tensor_int(t, i)));
   *bias = d->in[0];
   return add;
 }
@@ -310,11 +374,12 @@ static bool take_scales_out(struct tn_pass *pass, struct tn_node *node) {
     scale[i] = (float)x_scale * (float)w_scale[i];
 
   struct tn_value *bias = NULL, *more;
-  struct tn_node *last = integer_bias(node, scale, scales, pass->scratch, &bias);
+  double largest = 0;
+  struct tn_node *last = integer_bias(node, scale, scales, pass->scratch, &bias, &largest);
   if (!last)
     last = node;
   b = tn_build_before(last);
-  struct tn_value *v = integer_sum(&b, node, &x, &w, &more);
+  struct tn_value *v = integer_sum(&b, node, &x, &w, largest, &more);
   if (!v)
     return true;
   if (bias)
@@ -330,6 +395,26 @@ static bool take_scales_out(struct tn_pass *pass, struct tn_node *node) {
   return true;
 }
 
+/* Weights that come at run time, more of them than of the image: they are multiplied as they are stored, and
+ * their zero points with the sum of each row,  sum (x - zx) * (w - zw) = sum (x - zx) * w - zw * sum (x - zx).
+ */
+static struct tn_value *runtime_weights(struct tn_build *b, struct tn_node *node, const struct source *x,
+                                        const struct source *w, struct tn_value **more) {
+  const struct tn_type *xt = &node->in[0]->type;
+  if (node->op != TN_MATMUL || w->moves || tn_dtype_size(w->stored->type.dtype) > 1 ||
+      (w->zero && !one_element(w->zero)))
+    return NULL;
+  struct tn_value *rows = centred(b, x, TN_I16), *zero = w->zeros;
+  if (w->zero)
+    zero = tn_cast(b, tn_reshape(b, w->zero, 0, NULL), TN_I32);
+  if (zero) {
+    int64_t last = xt->rank - 1;
+    struct tn_value *sum = tn_reduce(b, TN_REDUCE_SUM, tn_cast(b, rows, TN_I32), &last, 1, true);
+    *more = tn_unary(b, TN_NEG, tn_binary(b, TN_MUL, sum, zero));
+  }
+  return contraction(b, node, rows, w->stored, TN_I32);
+}
+
 /* A contraction of integers that the model has as such. */
 static bool keep_bytes(struct tn_pass *pass, struct tn_node *node) {
   struct source x, w;
@@ -337,10 +422,14 @@ static bool keep_bytes(struct tn_pass *pass, struct tn_node *node) {
     return true;
   struct tn_build b = tn_build_before(node);
   if (!find_source(&b, node->in[0], &x) || !find_source(&b, node->in[1], &w) ||
-      (!x.zero && !w.zero && node->in[0] == x.stored && node->in[1] == w.stored) || !weight_bytes(&b, &w) ||
+      (!x.zero && !w.zero && !w.zeros && node->in[0] == x.stored && node->in[1] == w.stored) || x.zeros ||
       tn_dtype_size(x.stored->type.dtype) > 1)
     return true;
-  struct tn_value *more, *v = integer_sum(&b, node, &x, &w, &more);
+  struct tn_value *more = NULL, *v = NULL;
+  if (!w.zeros && narrow_weights(&b, &w))
+    v = integer_sum(&b, node, &x, &w, 0, &more);
+  else
+    v = runtime_weights(&b, node, &x, &w, &more);
   if (!v)
     return true;
   pass->changes++;
