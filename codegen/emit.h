@@ -70,6 +70,9 @@ LLVMValueRef tn_emit_dot(struct tn_emit *e, bool x_signed, LLVMValueRef acc, LLV
 /* acc + a * b on vectors of i32 that hold integers of 16 bits, those of `low` with their upper bits cleared; x86 with
  * 4, 8 or 16 lanes. */
 LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef low);
+/* The quotient x (TN_DIV) of a vector and a constant by products, the same bits; NULL where that cannot be promised.
+ * emit_divide.c */
+LLVMValueRef tn_emit_quotient(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef dividend);
 /* a * b + c on floats, fused where the target can. */
 LLVMValueRef tn_emit_muladd(struct tn_emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* Combines for reductions; keeps nans. */

@@ -352,6 +352,11 @@ static struct tn_val emit_op(struct tn_emit *e, struct tn_point *p, const struct
     v[i] = vec && !keep ? tn_emit_widened(e, arg[i]) : arg[i].v;
   }
   enum tn_dtype from = x->op.arg[x->op.op == TN_SELECT]->dtype;
+  if (x->op.op == TN_DIV && vec) {
+    LLVMValueRef q = tn_emit_quotient(e, x, v[0]);
+    if (q)
+      return (struct tn_val){q, true};
+  }
   /* A floor quotient or remainder of a position that is never negative is an unsigned one. */
   if (x->dtype == TN_INDEX && (x->op.op == TN_DIV || x->op.op == TN_MOD) && x->op.arg[0]->lo >= 0) {
     LLVMValueRef q =
