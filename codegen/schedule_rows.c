@@ -66,7 +66,7 @@ static struct tn_expr *move_expr(struct move *m, struct tn_expr *e) {
       if (m->slot)
         index = tn_ix_add(m->n, index, tn_ix_scale(m->n, m->slot, m->count[i]));
     }
-    return m->slot ? tn_ex_load(m->n, e->load.buf, index, guard) : e;
+    return m->slot ? tn_ex_load_like(m->n, e, index, guard) : e;
   }
   if (e->kind == TN_EX_AFFINE) {
     struct tn_expr *sum = tn_ix(m->n, e->affine.base);
