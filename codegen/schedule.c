@@ -355,6 +355,7 @@ void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct 
 
 static void schedule_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
   tn_dot_band(t, b);
+  tn_half_band(t, b, c);
   struct tn_stmt *r = b->reduce;
   int lanes = natural_lanes(t, b);
   struct tn_var *axis = NULL;

@@ -49,6 +49,8 @@ bool tn_ex_of_loops(const struct tn_expr *index);
 /* Rewrites a contraction of bytes to take four at a time, where the target has instructions for that.
  * schedule_dot.c */
 void tn_dot_band(const struct tn_target *t, struct tn_band *b);
+/* Reads 16-bit floats that a contraction reads often from f32 copies, made at c or constant. schedule_half.c */
+void tn_half_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 
 void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                                    int lanes);

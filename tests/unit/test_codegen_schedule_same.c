@@ -152,6 +152,9 @@ EVAL_TEST(matmuls) {
   struct tn_value *batch =
       tn_matmul(&f->b, small(f, TN_F16, SHAPE(3, 1, 4, 6)), small(f, TN_F16, SHAPE(2, 6, 5)));
   check_same(f, "batched half matmul", batch);
+  struct tn_value *often = /* elements that are read so often are converted beforehand */
+      tn_matmul(&f->b, small(f, TN_F16, SHAPE(40, 18)), small(f, TN_F16, SHAPE(18, 37)));
+  check_same(f, "half matmul", often);
 }
 
 EVAL_TEST(convs) {
