@@ -2,7 +2,7 @@
 # folder of its own.
 set -eu
 tenon=$1 root=$2 out=$3 make_model=$4
-export LC_ALL=C
+export LC_ALL=C TENON_CACHE_DIR=off # every compilation is one
 rm -rf "$out"
 mkdir -p "$out"
 cd "$out"
