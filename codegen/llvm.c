@@ -249,7 +249,7 @@ static bool find_family(struct tn_codegen *cg) {
   return false;
 }
 
-#define FORK_NS 10000 /* waking and joining threads takes 2 to 5 us */
+#define FORK_NS 4000 /* several times what waking and joining threads that spin takes */
 
 /* What a Linux distribution's triple means when no cpu is named.  LLVM's own answer is the architecture's
  * smallest member, whose objects do not link with the distribution's. */

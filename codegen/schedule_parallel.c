@@ -267,8 +267,10 @@ static bool independent(struct scan *s, const struct tn_stmt *body) {
 /* ---- what a loop costs: nanoseconds, roughly ---------------------------------------------------------------
  */
 
-static const double operation_ns = 0.25;
-static const double byte_ns = 0.05; /* of a buffer, once: most come from another cache, or from memory */
+static const double operation_ns =
+    0.08; /* of a vector register, loads and stores beside arithmetic counted in part */
+static const double near_bytes = 1 << 20, near_ns = 0.015,
+                    far_ns = 0.05; /* a byte that stays near the core, or not */
 
 struct cost {
   const struct tn_nest *n;
@@ -384,7 +386,8 @@ static double cost_of(const struct tn_target *target, const struct tn_nest *n, c
     bytes += c.touched[i] < all ? c.touched[i] : all;
   }
   tn_arena_destroy(scratch);
-  return cost > bytes * byte_ns ? cost : bytes * byte_ns;
+  double moving = bytes * near_ns + (bytes > near_bytes ? (bytes - near_bytes) * far_ns : 0);
+  return cost > moving ? cost : moving;
 }
 
 /* ---- the choice ----------------------------------------------------------------------------------------- */
