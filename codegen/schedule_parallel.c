@@ -264,13 +264,10 @@ static bool independent(struct scan *s, const struct tn_stmt *body) {
   return !s->dependent;
 }
 
-/* ---- what a loop costs: nanoseconds, roughly ---------------------------------------------------------------
- */
+/* ---- what a loop costs: nanoseconds, roughly ------------------------------------------------------------ */
 
-static const double operation_ns =
-    0.08; /* of a vector register, loads and stores beside arithmetic counted in part */
-static const double near_bytes = 1 << 20, near_ns = 0.015,
-                    far_ns = 0.05; /* a byte that stays near the core, or not */
+/* Of a vector register; loads and stores count in part.  Of a byte that is still near the core, or not. */
+static const double operation_ns = 0.08, near_ns = 0.015, far_ns = 0.05, near_bytes = 1 << 20;
 
 struct cost {
   const struct tn_nest *n;
