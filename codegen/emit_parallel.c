@@ -56,6 +56,14 @@ static LLVMValueRef emit_slice(const struct tn_emit *kernel, const struct range 
   LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e.c, e.function, "start");
   LLVMBasicBlockRef loop = LLVMAppendBasicBlockInContext(e.c, e.function, "slice");
   LLVMPositionBuilderAtEnd(e.b, e.entry);
+  for (unsigned i = 0; i < buffers; i++) { /* scratch that every iteration fills anew */
+    const struct tn_buf *buf = e.nest->bufs.at[i];
+    if (!buf->own)
+      continue;
+    LLVMTypeRef type = LLVMArrayType2(tn_emit_storage(&e, buf->dtype), (uint64_t)buf->count);
+    e.buffer[i] = LLVMBuildAlloca(e.b, type, buf->name);
+    LLVMSetAlignment(e.buffer[i], 64);
+  }
   LLVMBuildBr(e.b, start);
   LLVMPositionBuilderAtEnd(e.b, start);
   LLVMValueRef begin = LLVMBuildIntCast2(e.b, LLVMGetParam(e.function, buffers), index, 1, "begin");

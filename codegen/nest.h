@@ -38,6 +38,7 @@ struct tn_buf {
   int64_t count; /* elements; 0 is legal */
   int param;     /* kernel parameter number; -1: local scratch (zero-filled at kernel entry is NOT promised) */
   bool written;
+  bool own; /* local: each range of the parallel loop that uses it has memory of its own for it */
   const struct tn_tensor *data; /* constant buffer, else NULL */
   struct tn_value *value;       /* what it holds, NULL for local and packed ones */
 };

@@ -33,6 +33,8 @@ struct scan {
   bool *seen;     /* by expression */
   bool *declared; /* by variable: inside */
   bool dependent;
+  bool branches; /* there are ifs or whiles */
+  const struct scan *outside; /* all other statements of the nest */
 };
 
 static void add_access(struct scan *s, const struct tn_buf *buf, struct tn_expr *index,
@@ -102,6 +104,7 @@ static void scan_list(struct scan *s, const struct tn_stmt *list) {
       break;
     case TN_ST_IF:
     case TN_ST_WHILE:
+      s->branches = true;
       scan_expr(s, st->branch.cond);
       scan_list(s, st->branch.then);
       scan_list(s, st->branch.other);
@@ -247,11 +250,39 @@ static bool ranges_apart(const struct scan *s, const struct access *first) {
   return add_digit(&d, 1, hi - lo + 1) && tell_apart(&d);
 }
 
+/* ---- scratch --------------------------------------------------------------------------------------------
+ *
+ * A local buffer that every iteration fills anew.  All accesses are inside of the loop and the same for each
+ * iteration, so an iteration reads only what it wrote itself: as the first one does, before which there is nothing.
+ * Threads then need one each. */
+
+#define MOST_SCRATCH (32 * 1024) /* bytes: it is on their stacks */
+
+static bool uses_any(const struct scan *s, const struct tn_expr *e) {
+  for (int i = 0; i < s->count && e; i++)
+    if (tn_ex_uses(e, s->var[i]))
+      return true;
+  return e && e->loads;
+}
+
+static bool is_scratch(const struct scan *s, const struct tn_buf *buf) {
+  if (buf->param >= 0 || buf->data || s->branches ||
+      buf->count * (int64_t)tn_dtype_size(buf->dtype) > MOST_SCRATCH)
+    return false;
+  for (int i = 0; i < s->accesses; i++)
+    if (s->access[i].buf == buf && (uses_any(s, s->access[i].index) || uses_any(s, s->access[i].guard)))
+      return false;
+  for (int i = 0; i < s->outside->accesses; i++)
+    if (s->outside->access[i].buf == buf)
+      return false;
+  return s->outside->accesses < MAX_ACCESSES;
+}
+
 static bool independent(struct scan *s, const struct tn_stmt *body) {
   scan_list(s, body);
   for (int i = 0; i < s->accesses && !s->dependent; i++) {
     const struct access *a = &s->access[i];
-    if (!a->store)
+    if (!a->store || is_scratch(s, a->buf))
       continue;
     bool one_index = true;
     for (int k = 0; k < s->accesses; k++) {
@@ -407,16 +438,41 @@ static void make_serial(struct tn_stmt *list) {
   }
 }
 
+static struct scan *new_scan(struct tn_nest *n) {
+  struct scan *s = TN_NEW(n->arena, struct scan);
+  s->n = n;
+  s->seen = TN_NEW_ARRAY(n->arena, bool, n->next_id + 1);
+  s->declared = TN_NEW_ARRAY(n->arena, bool, n->next_var + 1);
+  return s;
+}
+
+/* Scratch buffers of the loops are marked when their iterations are independent. */
 static bool iterations_independent(struct tn_nest *n, struct tn_var *const *vars, int count,
-                                   const struct tn_stmt *body) {
-  struct scan s = {.n = n, .count = count};
-  s.seen = TN_NEW_ARRAY(n->arena, bool, n->next_id + 1);
-  s.declared = TN_NEW_ARRAY(n->arena, bool, n->next_var + 1);
+                                   const struct tn_stmt *body, const struct scan *outside) {
+  struct scan *s = new_scan(n);
+  s->count = count;
+  s->outside = outside;
   for (int i = 0; i < count; i++) {
-    s.var[i] = vars[i];
-    s.declared[vars[i]->id] = true;
+    s->var[i] = vars[i];
+    s->declared[vars[i]->id] = true;
   }
-  return independent(&s, body);
+  if (!independent(s, body))
+    return false;
+  for (size_t i = 0; i < n->bufs.count; i++)
+    for (int k = 0; k < s->accesses; k++)
+      if (s->access[k].buf == n->bufs.at[i] && s->access[k].store)
+        n->bufs.at[i]->own |= is_scratch(s, n->bufs.at[i]);
+  return true;
+}
+
+/* What the nest does beside `loop`. */
+static const struct scan *scan_outside(struct tn_nest *n, struct tn_stmt *loop) {
+  struct scan *s = new_scan(n);
+  struct tn_stmt *body = loop->loop.body;
+  loop->loop.body = NULL;
+  scan_list(s, n->body);
+  loop->loop.body = body;
+  return s;
 }
 
 void tn_schedule_parallel(const struct tn_target *target, struct tn_nest *n) {
@@ -430,6 +486,7 @@ void tn_schedule_parallel(const struct tn_target *target, struct tn_nest *n) {
     double whole = cost_of(target, n, first);
     if (whole < target->fork_ns)
       continue;
+    const struct scan *outside = scan_outside(n, first);
     for (struct tn_stmt *s = first;
          s && s->kind == TN_ST_LOOP && s->loop.kind == TN_LOOP_SERIAL && count < TN_MAX_REDUCE;
          s = s->loop.body && !s->loop.body->next ? s->loop.body : NULL) {
@@ -438,7 +495,7 @@ void tn_schedule_parallel(const struct tn_target *target, struct tn_nest *n) {
           (count && whole / (double)all < (double)ITERATION_NS && target->fork_ns > ITERATION_NS))
         break;
       vars[count] = s->loop.var;
-      if (!iterations_independent(n, vars, count + 1, s->loop.body))
+      if (!iterations_independent(n, vars, count + 1, s->loop.body, outside))
         break;
       count++;
       extent = all;
