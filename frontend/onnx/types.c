@@ -338,6 +338,14 @@ bool tn_import_outputs(struct tn_import *im) {
       continue;
     }
     struct tn_value *value = output_value(im, binding->arg.value, name);
+    /* a value inside of a loop's or a branch's body gives way: the program that links the model needs this name
+     */
+    struct tn_value *holder = tn_map_get(&im->module->names, name);
+    if (holder && holder != value && (void *)holder != (void *)&im->reserved &&
+        holder->home != im->module->main) {
+      holder->named = false;
+      tn_value_rename(value, name);
+    }
     tn_graph_output(im->module->main, value);
     tn_map_set(&im->module->strings, tn_printf(im->module->arena, "output.%zu", i), (void *)where.node);
   }

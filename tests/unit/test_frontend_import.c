@@ -163,6 +163,28 @@ static void test_any_order(void **state) {
   assert_non_null(load(*state, &g));
 }
 
+/* The branches name their results as the graph names its own: the program that links the model sees "y". */
+static void test_output_name_in_a_branch(void **state) {
+  struct msg g = {0}, branch = {0}, node = node_msg("", "If", "choose", "c", "y");
+  add(&branch, GRAPH_NODE, node_msg("", "Neg", "inner", "x", "y"));
+  add(&branch, GRAPH_OUTPUT, info_msg("y", ONNX_FLOAT, "2"));
+  put_text(&branch, 2, "branch");
+  for (int i = 0; i < 2; i++) {
+    struct msg a = {0};
+    put_text(&a, 1, i ? "else_branch" : "then_branch");
+    put_msg(&a, 6, &branch);
+    put_int(&a, 20, 5);
+    put_msg(&node, 5, &a);
+  }
+  add(&g, GRAPH_NODE, node);
+  add(&g, GRAPH_INPUT, info_msg("c", ONNX_BOOL, ""));
+  add(&g, GRAPH_INPUT, info_msg("x", ONNX_FLOAT, "2"));
+  add(&g, GRAPH_OUTPUT, info_msg("y", ONNX_FLOAT, "2"));
+  struct tn_module *m = load(*state, &g);
+  assert_non_null(m);
+  assert_string_equal(m->main->outputs.at[0]->name, "y");
+}
+
 static void test_wrong_graphs(void **state) {
   struct msg g = {0};
   add(&g, GRAPH_NODE, node_msg("", "Identity", "n1", "b", "a"));
@@ -329,6 +351,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_options, setup, teardown),
       cmocka_unit_test_setup_teardown(test_bound_input, setup, teardown),
       cmocka_unit_test_setup_teardown(test_any_order, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_output_name_in_a_branch, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_graphs, setup, teardown),
       cmocka_unit_test_setup_teardown(test_unsupported, setup, teardown),
       cmocka_unit_test_setup_teardown(test_unsupported_type, setup, teardown),
