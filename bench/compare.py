@@ -79,7 +79,8 @@ def compare(folder, threads, options):
     except peers.Refused as error:
         row["refused"]["tenon"] = str(error)
         return row
-    row["compile_s"], row["weight_bytes"] = ours.compile_seconds, ours.weight_bytes
+    row["compile_s"], row["cached_s"] = ours.compile_seconds, ours.cached_seconds
+    row["weight_bytes"] = ours.weight_bytes
     try:
         expected = peers.ort_results(path, named)
     except peers.Refused as error:
