@@ -35,7 +35,10 @@ class Refused(Exception):
 
 
 def first_line(error):
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """The first line that says something: without the engine's own source file, and without the model's."""
+    dull = ("Exception from ", "Check '")
+    lines = [t for t in str(error).strip().splitlines() if t.strip() and not t.startswith(dull)]
+    return (lines or [type(error).__name__])[0].rpartition(": error: ")[2][:200]
 
 
 @functools.cache
