@@ -222,6 +222,18 @@ static double magnitude(const struct source *s) {
   return ldexp(1, (int)tn_dtype_size(s->stored->type.dtype) * 8) - 1;
 }
 
+/* The dim of the stored weights that their moves, all of them transposes, bring last: the output channels'. -1:
+ * none. */
+static int channel_axis(const struct source *w, int rank) {
+  int axis = rank - 1;
+  for (int i = 0; i < w->moves; i++) {
+    if (w->move[i]->op != TN_TRANSPOSE)
+      return -1;
+    axis = (int)tn_get_ints(w->move[i], TN_TRANSPOSE_perm).at[axis];
+  }
+  return axis;
+}
+
 /* No sum of magnitudes of weights for one output channel can pass this. */
 static double weight_bound(const struct tn_node *node, const struct source *w) {
   const struct tn_type *wt = &node->in[1]->type;
@@ -231,13 +243,9 @@ static double weight_bound(const struct tn_node *node, const struct source *w) {
   const struct tn_tensor *t = tn_value_tensor(w->stored);
   if (!t || isnan(zero) || (node->op == TN_MATMUL && wt->rank != 2))
     return terms * magnitude(w);
-  /* The channels' dim in the stored weights is the one that the transposes bring last. */
-  int axis = wt->rank - 1;
-  for (int i = 0; i < w->moves; i++) {
-    if (w->move[i]->op != TN_TRANSPOSE)
-      return terms * magnitude(w);
-    axis = (int)tn_get_ints(w->move[i], TN_TRANSPOSE_perm).at[axis];
-  }
+  int axis = channel_axis(w, wt->rank);
+  if (axis < 0)
+    return terms * magnitude(w);
   int64_t inner = 1, channels = t->type.dim[axis], count;
   for (int d = axis + 1; d < t->type.rank; d++)
     inner *= t->type.dim[d];
@@ -263,14 +271,29 @@ static struct tn_value *contraction(struct tn_build *b, const struct tn_node *no
   return sum->out[0];
 }
 
-/* sum over the terms of each output channel of the weights: [channels], or [..., 1, channels]. */
-static struct tn_value *weight_sum(struct tn_build *b, const struct tn_node *node, struct tn_value *w) {
+/* sum over the terms of each output channel of the constant weights: [channels], or [..., 1, channels]. */
+static struct tn_value *weight_sum(struct tn_build *b, const struct tn_node *node, const struct source *w,
+                                   struct tn_value *narrow, struct tn_value *moved_weights) {
+  const struct tn_tensor *t = tn_value_tensor(narrow);
+  int axis = channel_axis(w, node->in[1]->type.rank);
+  if (axis >= 0 &&
+      (node->op == TN_CONV || node->in[1]->type.rank == 2)) { /* here: folding large ones costs memory */
+    int64_t inner = 1, channels = t->type.dim[axis], count;
+    for (int d = axis + 1; d < t->type.rank; d++)
+      inner *= t->type.dim[d];
+    tn_type_count(&t->type, &count);
+    int32_t *sum = TN_NEW_ARRAY(b->graph->module->arena, int32_t, channels);
+    for (int64_t i = 0; i < count; i++)
+      sum[i / inner % channels] += (int32_t)tn_tensor_int(t, i);
+    return tn_constant_bytes(b, tn_type_make(TN_I32, 1, &channels), sum);
+  }
   int64_t axes[TN_MAX_RANK];
   size_t count = 0;
-  for (int d = node->op == TN_CONV ? 0 : w->type.rank - 2; d < w->type.rank - 1; d++)
+  int rank = moved_weights->type.rank;
+  for (int d = node->op == TN_CONV ? 0 : rank - 2; d < rank - 1; d++)
     axes[count++] = d;
-  bool keep = node->op == TN_MATMUL && w->type.rank > 2;
-  return tn_reduce(b, TN_REDUCE_SUM, tn_cast(b, w, TN_I32), axes, count, keep);
+  bool keep = node->op == TN_MATMUL && rank > 2;
+  return tn_reduce(b, TN_REDUCE_SUM, tn_cast(b, moved_weights, TN_I32), axes, count, keep);
 }
 
 /* The image as the contraction reads it: bytes and i16 as they are stored, u16 less 32768, and the zero point
@@ -314,7 +337,7 @@ static struct tn_value *integer_sum(struct tn_build *b, struct tn_node *node, co
   bool none = !zero || (tn_value_uniform(zero, &z) && z == 0);
   if (none)
     return contraction(b, node, moved(b, x, stored, NULL), weights, acc);
-  struct tn_value *shift = tn_binary(b, TN_MUL, weight_sum(b, node, weights), tn_cast(b, zero, acc));
+  struct tn_value *shift = tn_binary(b, TN_MUL, weight_sum(b, node, w, narrow, weights), tn_cast(b, zero, acc));
   *more = tn_unary(b, TN_NEG, shift);
   return contraction(b, node, moved(b, x, stored, zero), weights, acc);
 }
