@@ -15,6 +15,7 @@
 #define MAX_TILE_VECTORS 8
 #define FAR_CYCLES_A_BYTE 0.005 /* what reading the columns from the second-level cache adds */
 #define PAGE_BYTES 4096
+#define SCALAR_INTEGERS 10 /* registers for integers on processors without vectors, addresses left out */
 
 /* A stretch of a row loop: `whole` blocks of `rows` iterations from `start`. */
 struct cut {
@@ -135,6 +136,8 @@ static void choose_tile(struct contraction *k) {
   double best = 1e300;
   int64_t inner = extent_of(k->row[0]), outer = extent_of(k->row[1]);
   int regs = k->t->vector_regs;
+  if (!k->t->vector_bytes && !tn_dtype_is_float(k->band->reduce->reduce.acc->dtype) && regs > SCALAR_INTEGERS)
+    regs = SCALAR_INTEGERS; /* the count is of float registers there */
   for (int vectors = 1; vectors <= MAX_TILE_VECTORS && vectors <= ceil_div(k->axis->extent, k->lanes);
        vectors++)
     for (int64_t r0 = 1; r0 <= inner && r0 <= MAX_TILE_ROWS; r0++)
