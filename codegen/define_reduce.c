@@ -59,7 +59,9 @@ static struct tn_expr *reduce_term(struct tn_lower *l, const struct tn_node *nod
 const struct tn_definition tn_define_reduce = {
     .reduce = {.shape = reduce_shape, .at = reduce_at, .term = reduce_term}};
 
-/* The best element so far and its position, over a loop along the axis.  The first nan is best of all. */
+/* The best element, then the position nearest to the wanted end where it is found: two reductions, which lanes
+ * can share, where one that carries both could not.  The best is nan as soon as one element is; then nans are
+ * looked for. */
 static void arg_reduce(struct tn_lower *l, const struct tn_node *node, struct tn_cursor *c) {
   struct tn_nest *n = l->nest;
   struct tn_value *x = node->in[0], *out = node->out[0];
@@ -70,27 +72,27 @@ static void arg_reduce(struct tn_lower *l, const struct tn_node *node, struct tn
   if (extent == 0)
     tn_define_fail(node, "the dimension to search is empty, so no position is the best");
   struct tn_expr *at[TN_MAX_RANK], *idx[TN_MAX_RANK];
-  struct tn_cursor body, *in = tn_define_loops(c, &x->type, axis, TN_LOOP_PARALLEL, at, &body);
-  at[axis] = tn_ix(n, 0);
-  struct tn_expr *best = tn_st_let(in, "best", tn_element(l, x, at));
-  struct tn_expr *where = tn_st_let(in, "where", tn_ex_int(n, out->type.dtype, 0));
-  if (extent > 1) {
-    struct tn_var *var = tn_loop_var(n, "r", extent - 1);
-    at[axis] = tn_ix_offset(n, tn_ex_var(n, var), 1);
-    struct tn_cursor loop = tn_st_loop(in, var, TN_LOOP_SERIAL);
-    struct tn_expr *element = tn_st_let(&loop, "x", tn_element(l, x, at)), *take;
-    enum tn_op compare = largest ? (last ? TN_GE : TN_GT) : last ? TN_LE : TN_LT;
-    take = tn_ex_binary(n, compare, element, best);
-    if (tn_dtype_is_float(x->type.dtype)) {
-      struct tn_expr *nan = tn_ex_unary(n, TN_ISNAN, element);
-      if (!last)
-        nan = tn_ex_binary(n, TN_AND, nan, tn_ex_unary(n, TN_NOT, tn_ex_unary(n, TN_ISNAN, best)));
-      take = tn_ex_binary(n, TN_OR, take, nan);
-    }
-    take = tn_st_let(&loop, "take", take);
-    tn_st_set(&loop, best, tn_ex_select(n, take, element, best));
-    tn_st_set(&loop, where, tn_ex_select(n, take, tn_ex_cast(n, at[axis], out->type.dtype), where));
+  struct tn_cursor body, *in = tn_define_loops(c, &x->type, axis, TN_LOOP_SERIAL, at, &body);
+  enum tn_op combine = largest ? TN_MAX : TN_MIN;
+  if (x->type.dtype == TN_BOOL)
+    combine = largest ? TN_OR : TN_AND;
+  struct tn_var *acc = tn_value_var(n, "best", x->type.dtype), *var = tn_loop_var(n, "r", extent);
+  at[axis] = tn_ex_var(n, var);
+  tn_st_reduce(in, acc, combine, NULL, extent > 1, &var, tn_element(l, x, at));
+  struct tn_expr *best = tn_ex_var(n, acc);
+  var = tn_loop_var(n, "r", extent);
+  at[axis] = tn_ex_var(n, var);
+  struct tn_expr *element = tn_element(l, x, at), *found = tn_ex_binary(n, TN_EQ, element, best);
+  if (tn_dtype_is_float(x->type.dtype)) {
+    struct tn_expr *nans =
+        tn_ex_binary(n, TN_AND, tn_ex_unary(n, TN_ISNAN, element), tn_ex_unary(n, TN_ISNAN, best));
+    found = tn_ex_binary(n, TN_OR, found, nans);
   }
+  enum tn_dtype position = extent <= INT32_MAX ? TN_I32 : TN_I64;
+  struct tn_var *where = tn_value_var(n, "where", position);
+  struct tn_expr *none = tn_ex_int(n, position, last ? -1 : extent - 1);
+  tn_st_reduce(in, where, last ? TN_MAX : TN_MIN, NULL, extent > 1, &var,
+               tn_ex_select(n, found, tn_ex_cast(n, at[axis], position), none));
   bool keepdims = out->type.rank == x->type.rank;
   int rank = 0;
   for (int d = 0; d < x->type.rank; d++) {
@@ -99,6 +101,6 @@ static void arg_reduce(struct tn_lower *l, const struct tn_node *node, struct tn
     else if (keepdims)
       idx[rank++] = tn_ix(n, 0);
   }
-  tn_result(l, in, out, idx, where, NULL);
+  tn_result(l, in, out, idx, tn_ex_cast(n, tn_ex_var(n, where), out->type.dtype), NULL);
 }
 const struct tn_definition tn_define_arg_reduce = {.nest = arg_reduce};

@@ -123,8 +123,6 @@ static struct tn_stmt *copy_list(tn_arena *arena, const struct tn_stmt *list) {
   return first;
 }
 
-/* ---- entry --------------------------------------------------------------------------------------------- */
-
 /* Rows taken together. */
 static int64_t tile_of(const struct tn_target *t, int64_t rows) {
   int64_t most = t->small || !t->vector_bytes ? 1 : t->vector_regs >= 32 ? 4 : 2;
@@ -136,6 +134,83 @@ static int64_t tile_of(const struct tn_target *t, int64_t rows) {
   return most;
 }
 
+/* ---- lanes across rows --------------------------------------------------------------------------------- */
+
+/* The first load of the term; NULL: it has none. */
+static const struct tn_expr *first_load(const struct tn_expr *e) {
+  if (e->kind == TN_EX_LOAD)
+    return e;
+  for (int i = 0; e->kind == TN_EX_OP && i < e->op.argc; i++) {
+    const struct tn_expr *load = e->op.arg[i]->loads ? first_load(e->op.arg[i]) : NULL;
+    if (load)
+      return load;
+  }
+  return NULL;
+}
+
+/* The loop along which what the reductions read is contiguous, when it is not so along the reductions; NULL:
+ * none. */
+static struct tn_var *axis_across(const struct tn_target *t, const struct tn_stmt *list,
+                                  struct tn_var *const *loop, int loops) {
+  struct tn_var *axis = NULL;
+  for (const struct tn_stmt *s = list; s; s = s->next) {
+    int64_t stride;
+    if (s->kind == TN_ST_LOOP || (s->kind == TN_ST_STORE && s->store.buf->param < 0))
+      return NULL;
+    if (s->kind != TN_ST_REDUCE || !s->reduce.count)
+      continue;
+    const struct tn_expr *load = first_load(s->reduce.term);
+    if (!load || (tn_ex_stride(load->load.index, s->reduce.var[s->reduce.count - 1], &stride) && stride == 1))
+      return NULL;
+    for (int i = loops - 1; i >= 0 && !axis; i--)
+      if (tn_ex_stride(load->load.index, loop[i], &stride) && stride == 1)
+        axis = loop[i];
+  }
+  return t->vector_bytes ? axis : NULL;
+}
+
+static void build_across(const struct tn_target *t, struct tn_stmt *list, struct tn_var *const *loop, int loops,
+                         struct tn_var *axis, struct tn_cursor *c) {
+  struct tn_nest *n = c->nest;
+  struct tn_segment segs[TN_MAX_SEGMENTS];
+  int count = tn_segments(t, axis->extent, t->vector_bytes / 4, 2, segs);
+  for (int k = 0; k < count; k++) {
+    const struct tn_segment *seg = &segs[k];
+    struct tn_var *panel = tn_loop_var(n, "p", seg->whole), *across = tn_loop_var(n, "j", seg->vectors),
+                  *lane = tn_loop_var(n, "l", seg->lanes);
+    struct tn_cursor at = *c;
+    for (int i = 0; i < loops; i++)
+      if (loop[i] != axis)
+        at = tn_enter_loop(&at, loop[i], TN_LOOP_SERIAL);
+    at = tn_enter_loop(&at, panel, TN_LOOP_SERIAL);
+    at = tn_enter_loop(&at, across, TN_LOOP_TILE);
+    at = tn_enter_loop(&at, lane, TN_LOOP_VECTOR);
+    struct tn_expr *column =
+        tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, panel), (int64_t)seg->lanes * seg->vectors),
+                  tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, across), seg->lanes), tn_ex_var(n, lane)));
+    column = tn_ix_offset(n, column, seg->start);
+    struct tn_expr *guard = seg->masked ? tn_ex_binary(n, TN_LT, column, tn_ix(n, axis->extent)) : NULL;
+    struct tn_stmt *body = copy_list(n->arena, list);
+    tn_st_replace(n, body, 1, &axis, &column);
+    for (struct tn_stmt *s = body; s; s = s->next) {
+      if (s->kind == TN_ST_REDUCE) {
+        s->reduce.term = tn_guard_loads(n, s->reduce.term, lane, guard, NULL);
+        s->reduce.unroll = 4;
+      } else if (s->kind == TN_ST_LET) {
+        s->let.value = tn_guard_loads(n, s->let.value, lane, guard, NULL);
+      } else {
+        s->store.value = tn_guard_loads(n, s->store.value, lane, guard, NULL);
+        s->store.guard = tn_ex_and(n, s->store.guard, guard);
+      }
+    }
+    *at.end = body;
+    while (*c->end)
+      c->end = &(*c->end)->next;
+  }
+}
+
+/* ---- entry --------------------------------------------------------------------------------------------- */
+
 bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct tn_cursor *c) {
   struct tn_nest *n = c->nest;
   struct tn_var *loop[TN_MAX_REDUCE];
@@ -144,15 +219,24 @@ bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct t
   for (; s && s->kind == TN_ST_LOOP && !s->next && loops < TN_MAX_REDUCE; s = s->loop.body) {
     if (s->loop.kind != TN_LOOP_SERIAL)
       return false;
-    loop[loops++] = s->loop.var;
+    if (s->loop.var->extent != 1)
+      loop[loops++] = s->loop.var;
   }
-  if (!loops || !s || !s->next || !simple_list(s))
+  if (s == first || !s || !s->next || !simple_list(s))
     return false;
-  struct tn_var *row = loop[loops - 1];
+  if (!loops) {
+    tn_schedule_list(t, s, c, 1);
+    return true;
+  }
+  struct tn_var *row = loop[loops - 1], *axis = axis_across(t, s, loop, loops);
   struct stored stored = {.apart = true};
   note_stores(&stored, s, row);
   struct move move = {.n = n, .stored = &stored, .row = row};
   move_list(&move, s);
+  if (axis && stored.apart) {
+    build_across(t, s, loop, loops, axis, c);
+    return true;
+  }
   int64_t tile = stored.apart ? tile_of(t, row->extent) : 1, counts[TN_COUNT(stored.buf)] = {0};
   for (int i = 0; i < stored.count; i++) {
     counts[i] = stored.buf[i]->count;

@@ -147,6 +147,9 @@ double tn_fuse_reads(const struct tn_node *reader, int index, double evals) {
     return result > 0 ? evals * operand / result : 0;
   case TN_POOL:
     return result * window_reads(reader);
+  case TN_ARG_MAX: /* once for the best element, once for its position */
+  case TN_ARG_MIN:
+    return 2 * operand;
   case TN_MATMUL: /* every element once for each row or column of the other operand */
   case TN_CONV:
     return result * operand;

@@ -374,6 +374,22 @@ EVAL_TEST(rows) {
                  by_rows(f, 3, sizes[k], first, dtypes[(k + (size_t)first) % 4]));
 }
 
+/* Values repeat, so that the first and the last place of the best one differ. */
+EVAL_TEST(places) {
+  static const tn_dim sizes[][3] = {{3, 5, 7}, {1, 1, 100}, {2, 33, 40}, {70, 3, 1}, {1, 20, 16}};
+  static const enum tn_dtype dtypes[] = {TN_F32, TN_I8, TN_F64, TN_F16, TN_I64};
+  for (size_t k = 0; k < TN_COUNT(sizes); k++)
+    for (int mode = 0; mode < 12; mode++) {
+      bool largest = mode % 2, last = mode / 2 % 2;
+      struct tn_value *x = small(f, dtypes[(k + (size_t)mode) % 5], 3, sizes[k]);
+      struct tn_node *node = tn_node_make(&f->b, largest ? TN_ARG_MAX : TN_ARG_MIN, 1, &x, 1);
+      tn_set_int(node, largest ? TN_ARG_MAX_axis : TN_ARG_MIN_axis, mode / 4);
+      tn_set_int(node, largest ? TN_ARG_MAX_select_last : TN_ARG_MIN_select_last, last);
+      check_same(f, tn_printf(tn_ctx_arena(f->ctx), "place of the best, %d, %d", (int)k, mode),
+                 finished(f, node));
+    }
+}
+
 /* A constant read at positions that are themselves loaded must not be packed. */
 static struct tn_value *looked_up(struct tn_build *b, struct tn_value *const *in) {
   struct tn_value *third = tn_slice(b, in[1], (const int64_t[]){2}, (const int64_t[]){1}, (const int64_t[]){1});
@@ -501,6 +517,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(matmuls), cmocka_unit_test(convs),    cmocka_unit_test(reduces),
       cmocka_unit_test(kernels), cmocka_unit_test(bytes),    cmocka_unit_test(gathered),
       cmocka_unit_test(pools),   cmocka_unit_test(scatters), cmocka_unit_test(rows),
+      cmocka_unit_test(places),
       cmocka_unit_test(chains),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
