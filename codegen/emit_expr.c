@@ -208,9 +208,24 @@ static LLVMValueRef reversed(struct tn_emit *e, LLVMValueRef v) {
                                 LLVMConstVector(number, (unsigned)e->lanes), "");
 }
 
-/* One scalar load a lane, at index[lane] or at first + stride * lane. */
+/* Loads of all lanes in one instruction.  Positions in a buffer of fewer than 2^31 elements are taken as i32,
+ * of which a register holds as many as of values. */
+static LLVMValueRef gather_at_once(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef indices) {
+  if (buf->count <= INT32_MAX)
+    indices = LLVMBuildTrunc(e->b, indices, tn_emit_widen(e, LLVMInt32TypeInContext(e->c), true), "");
+  LLVMTypeRef type = tn_emit_widen(e, tn_emit_storage(e, buf->dtype), true);
+  LLVMValueRef all = LLVMConstAllOnes(tn_emit_widen(e, LLVMInt1TypeInContext(e->c), true));
+  return masked_access(e, "llvm.masked.gather", type,
+                       (LLVMValueRef[]){tn_emit_address(e, buf, indices), all, LLVMGetPoison(type)}, 3, 0,
+                       align_of(e, buf->dtype));
+}
+
+/* One load a lane, at index[lane] or at first + stride * lane. */
 static LLVMValueRef gather(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef indices, LLVMValueRef first,
                            int64_t stride) {
+  const struct tn_buf *buf = x->load.buf;
+  if (indices && e->target->gathers && !x->load.bytes && tn_dtype_size(buf->dtype) >= 4 && e->lanes >= 4)
+    return gather_at_once(e, buf, indices);
   LLVMValueRef v = LLVMGetUndef(tn_emit_widen(e, tn_emit_storage(e, x->dtype), true));
   for (int i = 0; i < e->lanes; i++) {
     LLVMValueRef lane = LLVMConstInt(LLVMInt32TypeInContext(e->c), (unsigned)i, 0);

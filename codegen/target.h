@@ -22,6 +22,7 @@ struct tn_target {
   bool dot;               /* an instruction adds products of 4 bytes to each i32 lane */
   bool dot_s, dot_u;      /* such sums are cheap, by whatever instructions: both signed; unsigned with signed */
   bool masked;            /* masked vector loads and stores are instructions */
+  bool gathers;           /* so is loading each lane from a place of its own */
   int opt;                /* 0 to 3 */
   bool small;             /* prefer fewer bytes */
   int threads;            /* 1: no parallel loops */
