@@ -151,23 +151,29 @@ static bool same_storage(const struct tn_value *a, const struct tn_value *b) {
   return a->storage.place == b->storage.place && a->storage.index == b->storage.index;
 }
 
-/* Two windows of one buffer that share no element: the strides give each position of the buffer its dims. */
+/* Two windows of one buffer that share no element.  The strides, where each is a multiple of the next, cut a
+ * position into digits; a window whose digits do not run over is a box of digits, and boxes part in some dim.
+ */
 static bool disjoint(const struct tn_value *a, const struct tn_value *b) {
   const struct tn_window *x = a->storage.window, *y = b->storage.window;
   if (!x || !y || a->type.rank != b->type.rank ||
       memcmp(x->stride, y->stride, (size_t)a->type.rank * sizeof *x->stride) != 0)
     return false;
   int64_t at = x->offset, other = y->offset;
+  bool apart = false;
   for (int d = 0; d < a->type.rank; d++) {
-    int64_t i = at / x->stride[d], k = other / x->stride[d];
-    if (d && x->stride[d - 1] % x->stride[d] != 0)
-      return false;
-    if (i + a->type.dim[d] <= k || k + b->type.dim[d] <= i)
-      return true;
-    at %= x->stride[d];
-    other %= x->stride[d];
+    int64_t stride = x->stride[d], i = at / stride, k = other / stride, i_end = i + a->type.dim[d],
+            k_end = k + b->type.dim[d];
+    if (d) {
+      int64_t radix = x->stride[d - 1] / stride;
+      if (x->stride[d - 1] % stride || i_end > radix || k_end > radix)
+        return false;
+    }
+    apart |= i_end <= k || k_end <= i;
+    at %= stride;
+    other %= stride;
   }
-  return false;
+  return apart;
 }
 
 static int64_t bytes_of(struct program *p, const struct tn_value *v) {

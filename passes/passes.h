@@ -148,6 +148,10 @@ void tn_simplify_loop(struct tn_pass *pass, struct tn_node *loop);
  * operand's storage. in place    a kernel's result may have the storage of one of its operands: then every
  * element of that operand is read only to compute the same element of the result.
  *
+ * windows       a value with a storage.window lies within a larger buffer, which it shares with what it was made to lie
+ * in: the operand of a pad or a concat in the result, the result of a slice in the operand.  Only kernels write and read
+ * it, or views that have windows of their own.  The kernel of the pad, concat or slice need not store what lies there.
+ *
  * If: result i's storage.  A branch whose output i has that same storage wrote it already; otherwise the branch
  * ends with a copy of its output i to result i.  No copy overwrites the source of another.
  *

@@ -224,7 +224,7 @@ static bool dies_at(const struct plan *plan, struct tn_value *value, int32_t tim
 
 /* Both have the same place in the buffer when they share one. */
 static bool same_window(const struct plan *plan, struct tn_value *operand, const struct tn_value *result) {
-  const struct tn_window *a = plan->window[tn_plan_root(operand)->id], *b = plan->window[result->id];
+  const struct tn_window *a = plan->window[operand->id], *b = plan->window[result->id];
   if (!a || !b)
     return a == b;
   return tn_shape_equal(&operand->type, &result->type) && a->offset == b->offset &&

@@ -16,6 +16,7 @@ bool tn_plan_same_elements(const struct tn_node *kernel, int operand);
  * idx. */
 struct tn_placing {
   struct tn_value *parent; /* NULL: it has a buffer of its own */
+  bool reshaped; /* the parent is a view of it, and decides where it lies; start and step are not set */
   int64_t start[TN_MAX_RANK], step[TN_MAX_RANK];
 };
 /* Which moves cost nothing: the operand of a pad or a concat is computed where the result wants it; a slice is

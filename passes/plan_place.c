@@ -6,9 +6,13 @@
  * every store of an element to where it is already: of a pad the border remains, of a concat or a slice
  * nothing.
  *
+ * A reshape outside of kernels is a view: what it views lies where the view does, seen with other dims.  That
+ * works where the dims that it merges follow one another in the buffer.
+ *
  * Two windows of one buffer may meet only where one is read from the other (a slice of a slice, an operand and
  * its pad); what a concat's operands write is side by side.  The buffer lives as long as any of its windows,
  * which the plan sees to by making one group of them. */
+#include "passes/layout.h"
 #include "passes/plan.h"
 
 /* Shorter rows are stored and loaded faster as they were than in pieces. */
@@ -62,6 +66,21 @@ static bool may_be_window(const struct tn_graph *graph, const struct tn_value *v
          read_by_kernels_alone(value) && stores_anywhere(value->def) && tn_type_static(&value->type);
 }
 
+/* The kernel's result behind a view that nothing else views and that can lie where the view is to lie; NULL:
+ * none. */
+static struct tn_value *viewed(const struct tn_graph *graph, const struct tn_value *view,
+                               const struct tn_placing *placing) {
+  struct tn_value *value = view->def && view->def->op == TN_RESHAPE ? view->def->in[0] : NULL;
+  if (!value || !value->def || value->def->op != TN_KERNEL || value->home != graph || view->home != graph ||
+      placing[value->id].parent || placing[view->id].parent || value->output_of.count > 0 ||
+      !read_by_kernels_alone(view) || !stores_anywhere(value->def) || !tn_type_static(&value->type))
+    return NULL;
+  for (size_t i = 0; i < value->uses.count; i++)
+    if (value->uses.at[i].node->op != TN_KERNEL && value->uses.at[i].node != view->def)
+      return NULL;
+  return value;
+}
+
 /* Its buffer holds it alone and for as long as it is read: no loop overwrites it, no branch shares it. */
 static bool may_be_parent(const struct tn_graph *graph, const struct tn_value *value) {
   if (value->home != graph || !tn_type_static(&value->type))
@@ -83,10 +102,13 @@ static int64_t row_bytes(const struct tn_value *child, const struct tn_value *pa
   return bytes;
 }
 
-static size_t place(struct tn_placing *placing, struct tn_value *child, struct tn_value *parent,
-                    const int64_t *start, const int64_t *step) {
+static size_t place(struct tn_graph *graph, struct tn_placing *placing, struct tn_value *child,
+                    struct tn_value *parent, const int64_t *start, const int64_t *step) {
   struct tn_placing *p = &placing[child->id];
+  struct tn_value *behind = viewed(graph, child, placing);
   int64_t count;
+  if (!behind && !may_be_window(graph, child, placing))
+    return 0;
   if (child == parent || !tn_type_count(&child->type, &count) || count == 0 ||
       row_bytes(child, parent, step) < LEAST_ROW_BYTES)
     return 0;
@@ -95,6 +117,8 @@ static size_t place(struct tn_placing *placing, struct tn_value *child, struct t
     p->start[d] = start[d];
     p->step[d] = step[d];
   }
+  if (behind)
+    placing[behind->id] = (struct tn_placing){.parent = child, .reshaped = true};
   return 1;
 }
 
@@ -108,9 +132,9 @@ static size_t place_in_pad(struct tn_graph *graph, struct tn_node *kernel, const
   for (size_t d = 0; d < before.count; d++)
     if (before.at[d] < 0 || after.at[d] < 0 || (d < interior.count && interior.at[d] != 0))
       return 0;
-  if (!operand || tn_get_int(pad, TN_PAD_mode) != 0 || !may_be_window(graph, operand, placing))
+  if (!operand || tn_get_int(pad, TN_PAD_mode) != 0)
     return 0;
-  return place(placing, operand, kernel->out[0], before.at, ones);
+  return place(graph, placing, operand, kernel->out[0], before.at, ones);
 }
 
 static size_t place_in_concat(struct tn_graph *graph, struct tn_node *kernel, const struct tn_node *concat,
@@ -120,8 +144,8 @@ static size_t place_in_concat(struct tn_graph *graph, struct tn_node *kernel, co
   axis = axis < 0 ? axis + kernel->out[0]->type.rank : axis;
   for (int i = 0; i < concat->in_count; i++) {
     struct tn_value *operand = outer_operand(kernel, concat, i);
-    if (operand && may_be_window(graph, operand, placing))
-      placed += place(placing, operand, kernel->out[0], start, ones);
+    if (operand)
+      placed += place(graph, placing, operand, kernel->out[0], start, ones);
     start[axis] += concat->in[i]->type.dim[axis];
   }
   return placed;
@@ -134,21 +158,19 @@ static size_t place_slice(struct tn_graph *graph, struct tn_node *kernel, const 
   for (size_t d = 0; d < steps.count; d++)
     if (steps.at[d] <= 0)
       return 0;
-  if (!operand || !may_be_parent(graph, operand) || !may_be_window(graph, kernel->out[0], placing))
+  if (!operand || !may_be_parent(graph, operand))
     return 0;
-  return place(placing, kernel->out[0], operand, tn_get_ints(slice, TN_SLICE_starts).at, steps.at);
+  return place(graph, placing, kernel->out[0], operand, tn_get_ints(slice, TN_SLICE_starts).at, steps.at);
 }
 
-size_t tn_plan_placings(struct tn_pass *pass, struct tn_graph *graph, enum tn_placings which,
-                        struct tn_placing *placing) {
+static size_t place_in_graph(struct tn_pass *pass, struct tn_graph *graph, enum tn_placings which,
+                             struct tn_placing *placing) {
   size_t placed = 0;
-  if (which == TN_PLACE_NONE)
-    return 0;
   for (struct tn_node *node = graph->first; node; node = node->next) {
     tn_pass_at(pass, node);
     if (node->op == TN_LOOP || node->op == TN_IF)
       for (int i = 0; i < node->region_count; i++)
-        placed += tn_plan_placings(pass, node->region[i], which, placing);
+        placed += place_in_graph(pass, node->region[i], which, placing);
     const struct tn_node *op = node->op == TN_KERNEL && node->out_count == 1 ? only_op(node) : NULL;
     if (!op || !may_be_parent(graph, node->out[0]))
       continue;
@@ -162,13 +184,46 @@ size_t tn_plan_placings(struct tn_pass *pass, struct tn_graph *graph, enum tn_pl
   return placed;
 }
 
-const struct tn_window *tn_plan_window(tn_arena *arena, const struct tn_placing *placing,
-                                       const struct tn_value *value) {
+/* The window of a value of type `from` of which a value of type `to` with the window `as` is a view.  False
+ * when no strides tell it: dims that the view merges or cuts do not follow one another in the buffer. */
+static bool window_behind(const struct tn_type *from, const struct tn_type *to, const struct tn_window *as,
+                          struct tn_window *out) {
+  struct tn_block block[2 * TN_MAX_RANK];
+  int count = tn_reshape_blocks(from, to, block);
+  out->offset = as->offset;
+  for (int b = 0; b < count; b++) {
+    int64_t inner = 1, follows = 0; /* stride of the block's innermost element; what the next dim's must be */
+    for (int d = block[b].to[1] - 1; d >= block[b].to[0]; d--) {
+      if (to->dim[d] == 1)
+        continue;
+      if (follows && as->stride[d] != follows)
+        return false;
+      if (!follows)
+        inner = as->stride[d];
+      follows = as->stride[d] * to->dim[d];
+    }
+    for (int d = block[b].from[1] - 1; d >= block[b].from[0]; d--) {
+      out->stride[d] = inner;
+      inner *= from->dim[d];
+    }
+  }
+  return count >= 0;
+}
+
+/* False when the value's place cannot be told by strides. */
+static bool find_window(tn_arena *arena, const struct tn_placing *placing, const struct tn_value *value,
+                        const struct tn_window **out) {
   const struct tn_placing *p = &placing[value->id];
+  const struct tn_window *outer = NULL;
+  *out = NULL;
   if (!p->parent)
-    return NULL;
-  const struct tn_window *outer = tn_plan_window(arena, placing, p->parent);
+    return true;
+  if (!find_window(arena, placing, p->parent, &outer))
+    return false;
   struct tn_window *window = TN_NEW(arena, struct tn_window);
+  *out = window;
+  if (p->reshaped)
+    return outer && window_behind(&value->type, &p->parent->type, outer, window);
   int64_t dense = 1;
   window->offset = outer ? outer->offset : 0;
   for (int d = value->type.rank - 1; d >= 0; d--) {
@@ -177,5 +232,43 @@ const struct tn_window *tn_plan_window(tn_arena *arena, const struct tn_placing 
     window->stride[d] = p->step[d] * stride;
     dense *= p->parent->type.dim[d];
   }
+  return true;
+}
+
+const struct tn_window *tn_plan_window(tn_arena *arena, const struct tn_placing *placing,
+                                       const struct tn_value *value) {
+  const struct tn_window *window;
+  if (!find_window(arena, placing, value, &window))
+    tn_bug(value->home->module->ctx, "plan: the window of '%s' has no strides", value->name);
   return window;
+}
+
+/* Takes back where strides cannot tell the place of what a view stands for.  Returns how many. */
+static size_t take_back(struct tn_pass *pass, struct tn_graph *graph, struct tn_placing *placing) {
+  size_t count = 0;
+  for (struct tn_node *node = graph->first; node; node = node->next) {
+    if (node->op == TN_LOOP || node->op == TN_IF)
+      for (int i = 0; i < node->region_count; i++)
+        count += take_back(pass, node->region[i], placing);
+    for (int i = 0; i < node->out_count; i++) {
+      struct tn_placing *p = &placing[node->out[i]->id];
+      const struct tn_window *window;
+      if (!p->reshaped || find_window(pass->scratch, placing, node->out[i], &window))
+        continue;
+      placing[p->parent->id].parent = NULL;
+      *p = (struct tn_placing){.parent = NULL};
+      count++;
+    }
+  }
+  return count;
+}
+
+size_t tn_plan_placings(struct tn_pass *pass, struct tn_graph *graph, enum tn_placings which,
+                        struct tn_placing *placing) {
+  if (which == TN_PLACE_NONE)
+    return 0;
+  size_t placed = place_in_graph(pass, graph, which, placing), taken;
+  while ((taken = take_back(pass, graph, placing)) > 0) /* what lay in what was taken back lies elsewhere now */
+    placed -= taken;
+  return placed;
 }
