@@ -95,6 +95,11 @@ LLVMValueRef tn_emit_to_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValu
  * that is not so.  A load's block is left in the memos of the points of one tile; `head` is the first of these
  * points. emit_block.c */
 bool tn_emit_load_block(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x);
+/* The lanes' elements at first + stride * lane, as `stride` whole vectors of which the lanes are picked.  The
+ * stride is from 2 to TN_MOST_APART. */
+#define TN_MOST_APART 4
+LLVMValueRef tn_emit_load_apart(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef first,
+                                int64_t stride);
 bool tn_emit_store_block(struct tn_emit *e, struct tn_point *head, const struct tn_stmt *st);
 
 /* A list of statements in a function that starts here, where the loop variables have these values. emit.c */

@@ -267,7 +267,12 @@ static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const stru
       v = reversed(e, v);
   } else if (known && !mask) {
     LLVMValueRef first = affine_scalar(e, p, index, true);
-    v = stride == 0 ? tn_emit_splat(e, load_at(e, x, first)) : gather(e, x, NULL, first, stride);
+    if (stride == 0)
+      v = tn_emit_splat(e, load_at(e, x, first));
+    else if (!x->load.bytes && stride >= 2 && stride <= TN_MOST_APART && e->lanes >= 4)
+      v = tn_emit_load_apart(e, x->load.buf, first, stride);
+    else
+      v = gather(e, x, NULL, first, stride);
   } else {
     LLVMValueRef at = tn_emit_widened(e, tn_emit_expr(e, p, index));
     if (mask)

@@ -117,10 +117,28 @@ EVAL_TEST(in_place) {
   }
 }
 
+/* Every second to fifth element, up to the last one of the operand. */
+EVAL_TEST(steps) {
+  static const char *const dtypes[] = {"f32", "f16", "u8", "i64"};
+  for (size_t d = 0; d < TN_COUNT(dtypes); d++)
+    for (int step = 2; step <= 5; step++) {
+      int sizes[] = {16, 37, 67}, count = sizes[step % 3], from = (count - 1) * step + 1;
+      const char *t = dtypes[d];
+      check_text(
+          f->ctx,
+          tn_printf(tn_ctx_arena(f->ctx),
+                    "module \"m\"\ngraph(%%x: %s[3,%d] @input 0) {\n"
+                    "  %%y = kernel(%%x) graph(%%z: %s[3,%d]) {\n"
+                    "    %%t = slice(%%z) {starts = [0, 0], steps = [1, %d], sizes = [3, %d]} : %s[3,%d]\n"
+                    "    return %%t\n  } : %s[3,%d] @output 0\n  return %%y\n}\n",
+                    t, from, t, from, step, count, t, count, t, count));
+    }
+}
+
 /* test_codegen_turn [CPU]: code of another processor that this one can run, by hand. */
 int main(int argc, char **argv) {
   cpu = argc > 1 ? argv[1] : NULL;
   static const struct CMUnitTest tests[] = {cmocka_unit_test(transposes), cmocka_unit_test(slices_and_sums),
-                                            cmocka_unit_test(in_place)};
+                                            cmocka_unit_test(in_place), cmocka_unit_test(steps)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
