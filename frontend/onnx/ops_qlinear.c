@@ -81,6 +81,19 @@ bool tn_onnx_op_matmul_integer_to_float(struct tn_onnx_node *n) {
   return true;
 }
 
+/* A (float), B, b_scale, b_zero, bias: A is quantized by the range that it has in this run. */
+bool tn_onnx_op_dynamic_quantize_matmul(struct tn_onnx_node *n) {
+  struct tn_build *b = n->b;
+  val scale, zero, w = tn_onnx_need(n, 1, "B"), bias = tn_onnx_in(n, 4);
+  val x = tn_onnx_quantize_by_range(n, tn_onnx_need(n, 0, "A"), &scale, &zero);
+  x = sub(b, tn_cast(b, x, TN_I32), tn_cast(b, zero, TN_I32));
+  w = tn_onnx_centred(n, w, 3, w->type.rank - 1);
+  scale = mul(b, scale, tn_onnx_scalar(b, tn_onnx_need(n, 2, "b_scale")));
+  val y = mul(b, tn_cast(b, tn_onnx_matmul_i32(n, x, w), scale->type.dtype), scale);
+  n->out[0] = bias ? add(b, y, bias) : y;
+  return true;
+}
+
 /* ---- MatMulNBits ---------------------------------------------------------------------------------------- */
 
 /* Element j of a row of packed numbers, low bits first. */

@@ -89,22 +89,26 @@ bool tn_onnx_op_dequantize_linear(struct tn_onnx_node *n) {
   return true;
 }
 
-/* u8 by the range of the data, which is made to hold 0. */
-bool tn_onnx_op_dynamic_quantize_linear(struct tn_onnx_node *n) {
+val tn_onnx_quantize_by_range(struct tn_onnx_node *n, val x, val *scale, val *point) {
   struct tn_build *b = n->b;
-  val x = tn_onnx_need(n, 0, "x"), zero = num(b, x, 0);
+  val zero = num(b, x, 0);
   int64_t axes[TN_MAX_RANK];
   size_t rank = (size_t)x->type.rank;
   for (size_t i = 0; i < rank; i++)
     axes[i] = (int64_t)i;
   val high = max2(b, rank ? tn_reduce(b, TN_REDUCE_MAX, x, axes, rank, false) : x, zero);
   val low = min2(b, rank ? tn_reduce(b, TN_REDUCE_MIN, x, axes, rank, false) : x, zero);
-  val scale = quo(b, sub(b, high, low), num(b, x, 255));
+  val step = quo(b, sub(b, high, low), num(b, x, 255));
   /* all zeros: any scale does */
-  scale = tn_select(b, tn_binary(b, TN_EQ, scale, zero), num(b, x, 1), scale);
-  val place = tn_unary(b, TN_ROUND, tn_onnx_clip(b, quo(b, sub(b, zero, low), scale), 0, 255));
-  val point = tn_cast(b, place, TN_U8);
-  n->out[0] = tn_onnx_quantize(n, x, scale, point, (struct tn_onnx_quant){.to = TN_U8});
+  *scale = tn_select(b, tn_binary(b, TN_EQ, step, zero), num(b, x, 1), step);
+  val place = tn_unary(b, TN_ROUND, tn_onnx_clip(b, quo(b, sub(b, zero, low), *scale), 0, 255));
+  *point = tn_cast(b, place, TN_U8);
+  return tn_onnx_quantize(n, x, *scale, *point, (struct tn_onnx_quant){.to = TN_U8});
+}
+
+bool tn_onnx_op_dynamic_quantize_linear(struct tn_onnx_node *n) {
+  val scale, point;
+  n->out[0] = tn_onnx_quantize_by_range(n, tn_onnx_need(n, 0, "x"), &scale, &point);
   if (n->out_count > 1)
     n->out[1] = scale;
   if (n->out_count > 2)

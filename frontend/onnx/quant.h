@@ -15,6 +15,8 @@ struct tn_onnx_quant {
 val tn_onnx_quantize(struct tn_onnx_node *n, val x, val scale, val zero, struct tn_onnx_quant how);
 /* (x - zero) * scale. */
 val tn_onnx_dequantize(struct tn_onnx_node *n, val x, val scale, val zero, int axis, int64_t block);
+/* u8 by the range of the data, which is made to hold 0; its scale and zero point, rank 0. */
+val tn_onnx_quantize_by_range(struct tn_onnx_node *n, val x, val *scale, val *zero);
 /* x - zero in i32; x itself where zero is absent or known to be 0.  A vector of zero points lies along `axis`.
  */
 val tn_onnx_centred(struct tn_onnx_node *n, val x, int zero_operand, int axis);
