@@ -38,6 +38,10 @@ struct tn_lower_state {
   struct tn_expr *const *at;
   struct tn_expr *acc;
   TN_VEC(struct staged) staged;
+  /* A nest of its own with an epilogue: what it stores of `head` goes through these results instead. */
+  const struct tn_value *head;
+  int out_count;
+  struct tn_value *const *outs;
 };
 
 static tn_ctx *lower_ctx(const struct tn_lower *l) {
@@ -283,6 +287,21 @@ static bool is_there(const struct tn_lower *l, const struct tn_buf *buf, struct 
 
 void tn_result(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value, struct tn_expr *const *idx,
                struct tn_expr *element, struct tn_expr *guard) {
+  struct tn_lower_state *s = l->state;
+  if (s->head && value == s->head) {
+    s->head = NULL;
+    s->anchor = value;
+    s->at = idx;
+    s->acc = element;
+    struct tn_expr *before = l->guard;
+    l->guard = tn_ex_and(l->nest, before, guard);
+    for (int k = 0; k < s->out_count; k++)
+      tn_result(l, c, s->outs[k], idx, tn_element(l, s->outs[k], idx), guard);
+    l->guard = before;
+    s->anchor = NULL;
+    s->head = value;
+    return;
+  }
   struct tn_buf *buf = tn_result_buf(l, value);
   struct tn_expr *at = position(l, buf->value, idx);
   if (!is_there(l, buf, at, element))
@@ -509,6 +528,11 @@ static struct tn_nest *lower(tn_arena *arena, struct tn_node *node, bool placed)
     anchor = NULL;
   } else if (d->nest) {
     struct tn_cursor c = tn_at_body(l.nest);
+    if (kernel && (tn_op_info(anchor->op)->flags & TN_REDUCE)) {
+      state.head = anchor->out[0];
+      state.out_count = node->out_count;
+      state.outs = outs;
+    }
     d->nest(&l, anchor, &c);
   } else {
     lower_reduction(&l, anchor, d, node->out_count, outs);

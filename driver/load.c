@@ -229,11 +229,17 @@ static void print_time(void *user, const char *pass, double seconds, size_t chan
   fprintf(stderr, "%-16s %9.3f ms  %zu changes\n", pass, seconds * 1e3, changes);
 }
 
+/* Targets on which memory is cheap beside time. */
+static bool roomy(const char *triple) {
+  return !triple || !strncmp(triple, "x86_64", 6) || !strncmp(triple, "aarch64", 7);
+}
+
 bool tn_load(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given, struct tn_built *out) {
   *out = (struct tn_built){0};
   if (!import_model(ctx, o, given, out) || (!o->stop_after && !all_static(ctx, o, out->module)))
     return false;
   struct tn_pass_options p = {.level = o->opt, .small = o->small, .verify_each = o->verify_each};
+  p.winograd = o->opt >= 3 && roomy(o->target);
   p.print_after = o->print_after.at;
   p.print_after_count = o->print_after.count;
   p.disable = o->disable.at;

@@ -184,6 +184,37 @@ bool tn_shape_conv(struct tn_node *node) {
   return tn_shape_result(node, 0, &type);
 }
 
+/* Winograd's tiles are of static images: the pass that makes them chooses sizes by the number of tiles. */
+bool tn_shape_winograd_input(struct tn_node *node) {
+  const struct tn_type *x = tn_in_type(node, 0);
+  struct tn_type type = {.dtype = x->dtype, .rank = 3, .dim = {36}};
+  if (!tn_shape_want_dtype(node, 0, TN_F32) || !tn_shape_want_rank(node, 0, 4) ||
+      !tn_shape_want(node, 0, tn_type_static(x) && x->dim[1] % 4 == 2 && x->dim[2] % 4 == 2,
+                     "static, [n, 4*a + 2, 4*b + 2, c]"))
+    return false;
+  if (!tn_mul_i64(x->dim[0], x->dim[1] / 4 * (x->dim[2] / 4), &type.dim[1]))
+    type.dim[1] = INT64_MAX;
+  type.dim[2] = x->dim[3];
+  return tn_shape_result(node, 0, &type);
+}
+
+bool tn_shape_winograd_output(struct tn_node *node) {
+  const struct tn_type *x = tn_in_type(node, 0);
+  struct tn_ints shape = tn_get_ints(node, TN_WINOGRAD_OUTPUT_shape);
+  const int64_t *to;
+  if (!tn_shape_want_dtype(node, 0, TN_F32) || !tn_shape_want_rank(node, 0, 3) ||
+      !tn_shape_ints(node, TN_WINOGRAD_OUTPUT_shape, 3, 1, &to))
+    return false;
+  int64_t tiles = -1, limit = INT64_C(1) << 40;
+  if (to[0] <= limit && to[1] <= limit && to[2] <= limit &&
+      (!tn_mul_i64((to[1] + 3) / 4, (to[2] + 3) / 4, &tiles) || !tn_mul_i64(tiles, shape.at[0], &tiles)))
+    tiles = -1;
+  if (!tn_shape_want(node, 0, x->dim[0] == 36 && x->dim[1] == tiles, "[36, tiles of the shape, m]"))
+    return false;
+  struct tn_type type = {.dtype = x->dtype, .rank = 4, .dim = {to[0], to[1], to[2], x->dim[2]}};
+  return tn_shape_result(node, 0, &type);
+}
+
 bool tn_shape_pool(struct tn_node *node) {
   const struct tn_type *x = tn_in_type(node, 0);
   struct tn_module *module = tn_node_module(node);

@@ -197,6 +197,8 @@ bool tn_fuse_takes(const struct tn_node *reader, int index, const struct tn_node
     return producer->op == TN_RESHAPE && tn_fuse_unit_reshape(producer);
   case TN_TOPK: /* compares elements again and again */
   case TN_SCATTER_ND:
+  case TN_WINOGRAD_INPUT: /* reads each element up to four times */
+  case TN_WINOGRAD_OUTPUT:
     return false;
   case TN_SCATTER_ELEMENTS: /* data is copied once; indices and updates are read in step */
     return index == 0;

@@ -43,7 +43,8 @@ static bool run(void *user) {
   struct tn_module *module = tn_parse(job->ctx, job->file, job->text, job->size);
   if (!module || !tn_verify(module, "reading"))
     return false;
-  struct tn_pass_options options = {.level = 2, .verify_each = true, .evaluate = evaluate, .print = print};
+  struct tn_pass_options options = {
+      .level = 2, .winograd = true, .verify_each = true, .evaluate = evaluate, .print = print};
   for (int i = 0; i < job->count; i++)
     if (!run_one(module, job->passes[i], &options))
       return false;
