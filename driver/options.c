@@ -32,7 +32,7 @@ static const struct option {
     {"-O0", LEVEL, 0, BUILDS, NULL, "no optimization"},
     {"-O1", LEVEL, 1, BUILDS, NULL, "little optimization"},
     {"-O2", LEVEL, 2, BUILDS, NULL, "most optimization"},
-    {"-O3", LEVEL, 3, BUILDS, NULL, "all optimization (default)"},
+    {"-O3", LEVEL, 3, BUILDS, NULL, "all optimization, also where it takes memory (default)"},
     {"-Os", LEVEL, 4, BUILDS, NULL, "as -O2, prefer fewer bytes"},
     {"--threads", NUMBER, AT(threads), BUILDS, "N",
      "share loops between N threads (default 1: none is ever started)"},

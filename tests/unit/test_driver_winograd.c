@@ -1,0 +1,111 @@
+/* A convolution computed by Winograd's transforms agrees with the direct one: odd sizes whose last tiles hang
+ * over, several images, and an epilogue of bias, residual and clipping in the output transform. */
+#include "unit/codegen_random.h"
+#include "driver/driver.h"
+
+#include <math.h>
+
+struct job {
+  tn_ctx *ctx;
+  tn_dim x[4], m;
+  bool winograd;
+  float *y; /* result, allocated here */
+  int64_t count;
+};
+
+static float *uniform(struct random *r, tn_arena *arena, int64_t count) {
+  float *values = TN_NEW_ARRAY(arena, float, count);
+  for (int64_t i = 0; i < count; i++)
+    values[i] = (float)pick(r, -1000, 1000) / 1000;
+  return values;
+}
+
+static bool evaluate(void *user, struct tn_node *node, struct tn_tensor *outs) {
+  (void)user;
+  return tn_evaluate_node(node->home->module->arena, node, outs);
+}
+
+static bool mentions_winograd(struct tn_module *m) {
+  return strstr(tn_print(m->arena, m), "winograd_output") != NULL;
+}
+
+static bool compute(void *user) {
+  struct job *job = user;
+  tn_arena *arena = tn_ctx_arena(job->ctx);
+  struct tn_module *m = tn_module_create(job->ctx, "w", "test");
+  struct random r = {17, NULL};
+  tn_dim *x = job->x, filter[4] = {3, 3, x[3], job->m}, out[4] = {x[0], x[1] - 2, x[2] - 2, job->m};
+  struct tn_value *image = tn_graph_input(m->main, "x", tn_type_make(TN_F32, 4, x));
+  struct tn_value *residual = tn_graph_input(m->main, "residual", tn_type_make(TN_F32, 4, out));
+  struct tn_build b = tn_build_at_end(m->main);
+  float *weights = uniform(&r, m->arena, 9 * x[3] * job->m);
+  struct tn_value *in[2] = {image, tn_constant_bytes(&b, tn_type_make(TN_F32, 4, filter), weights)};
+  struct tn_node *conv = tn_node_make(&b, TN_CONV, 2, in, 1);
+  tn_set_ints(conv, TN_CONV_strides, (int64_t[]){1, 1}, 2);
+  tn_set_ints(conv, TN_CONV_dilations, (int64_t[]){1, 1}, 2);
+  if (!tn_finish(&b, conv))
+    return false;
+  float *bias = uniform(&r, m->arena, job->m);
+  struct tn_value *sum =
+      tn_binary(&b, TN_ADD, conv->out[0], tn_constant_bytes(&b, tn_type_make(TN_F32, 1, &job->m), bias));
+  sum = tn_binary(&b, TN_ADD, sum, residual);
+  tn_graph_output(m->main, tn_binary(&b, TN_MAX, sum, tn_const_float(&b, TN_F32, 0)));
+
+  struct tn_pass_options passes = {
+      .level = 3, .winograd = job->winograd, .verify_each = true, .evaluate = evaluate};
+  struct tn_target_options target = {.opt = 3, .threads = 1};
+  if (!tn_run_passes(m, &passes))
+    return false;
+  assert_int_equal(mentions_winograd(m), job->winograd);
+  size_t kernels =
+      0; /* the epilogue rides in the output transform: at most pad, transform, product, transform */
+  for (const struct tn_node *node = m->main->first; node; node = node->next)
+    kernels += node->op == TN_KERNEL;
+  assert_true(kernels <= (job->winograd ? 4u : 1u));
+  struct tn_codegen *cg = tn_codegen(m, &target, (struct tn_hash){0});
+  tn_run_function *run = cg ? tn_codegen_load(cg, NULL) : NULL;
+  if (!run)
+    return false;
+  job->count = out[0] * out[1] * out[2] * out[3];
+  job->y = TN_NEW_ARRAY(arena, float, job->count);
+  const void *ins[2] = {uniform(&r, arena, x[0] * x[1] * x[2] * x[3]), uniform(&r, arena, job->count)};
+  void *outs[1] = {job->y}, *memory = tn_alloc_raw(arena, (size_t)tn_codegen_facts(cg)->arena_bytes + 64, 64);
+  memset(memory, 0xA5, (size_t)tn_codegen_facts(cg)->arena_bytes);
+  assert_int_equal(run(ins, outs, memory), 0);
+  return true;
+}
+
+static void agrees(void **state) {
+  (void)state;
+  static const struct {
+    tn_dim x[4], m;
+  } cases[] = {{{1, 64, 64, 32}, 32}, {{2, 43, 39, 40}, 33}, {{1, 30, 61, 64}, 48}};
+  for (size_t k = 0; k < TN_COUNT(cases); k++) {
+    struct job job[2] = {{.m = cases[k].m}, {.m = cases[k].m, .winograd = true}};
+    for (int i = 0; i < 2; i++) {
+      job[i].ctx = tn_ctx_create(NULL);
+      memcpy(job[i].x, cases[k].x, sizeof job[i].x);
+      if (!tn_guard(job[i].ctx, compute, &job[i])) {
+        size_t count;
+        const struct tn_diag *diags = tn_diags(job[i].ctx, &count);
+        fail_msg("case %d: %s", (int)k, count ? tn_diag_format(tn_ctx_arena(job[i].ctx), &diags[0]) : "?");
+      }
+    }
+    assert_int_equal(job[0].count, job[1].count);
+    double worst = 0, largest = 0;
+    for (int64_t i = 0; i < job[0].count; i++) {
+      double d = fabs((double)job[0].y[i] - (double)job[1].y[i]);
+      worst = d > worst || isnan(d) ? d : worst;
+      largest = fabs((double)job[0].y[i]) > largest ? fabs((double)job[0].y[i]) : largest;
+    }
+    if (!(worst <= 1e-5 * largest))
+      fail_msg("case %d: differs by %g, largest element %g", (int)k, worst, largest);
+    tn_ctx_destroy(job[0].ctx);
+    tn_ctx_destroy(job[1].ctx);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(agrees)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
