@@ -528,7 +528,7 @@ static struct tn_nest *lower(tn_arena *arena, struct tn_node *node, bool placed)
     anchor = NULL;
   } else if (d->nest) {
     struct tn_cursor c = tn_at_body(l.nest);
-    if (kernel && (tn_op_info(anchor->op)->flags & TN_REDUCE)) {
+    if (kernel && (tn_op_info(anchor->op)->flags & TN_TILES)) {
       state.head = anchor->out[0];
       state.out_count = node->out_count;
       state.outs = outs;

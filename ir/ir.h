@@ -111,7 +111,8 @@ enum tn_op_flag {
       1 << 5,         /* has an element definition: out[i] is an expression of i (moves, elementwise, iota) */
   TN_REDUCE = 1 << 6, /* a combine over a domain of a pointwise term */
   TN_COMPOSITE = 1 << 7, /* is decomposed before code generation */
-  TN_REGION = 1 << 8     /* holds graphs */
+  TN_REGION = 1 << 8,    /* holds graphs */
+  TN_TILES = 1 << 9 /* stores every result element once, in an order of its own; readers at i may finish it */
 };
 
 #define TN_MAX_ATTRS 8
@@ -366,7 +367,7 @@ bool tn_verify(const struct tn_module *module, const char *after);
 
 char *tn_print(tn_arena *arena, const struct tn_module *module);
 char *tn_print_brief(tn_arena *arena,
-                     const struct tn_module *module);             /* long constants as "...": not to be read */
+                     const struct tn_module *module); /* long constants as "...": not to be read */
 /* Of all that tn_print prints. */
 struct tn_hash tn_module_hash(tn_arena *scratch, const struct tn_module *module);
 char *tn_print_node(tn_arena *arena, const struct tn_node *node); /* one line (and its regions) */

@@ -247,7 +247,7 @@ static bool ends_reduction(const struct tn_node *node, int depth) {
     }
     if (!alone)
       continue;
-    if (has(def, TN_REDUCE))
+    if (has(def, TN_REDUCE | TN_TILES))
       return true;
     if (depth > 0 && has(def, TN_ELEMENTWISE) && ends_reduction(def, depth - 1))
       return true;

@@ -166,7 +166,7 @@ static void place(struct tn_fuse *f, struct tn_node *node, int position) {
     return;
   if (node->op == TN_RESHAPE) /* a view */
     return;
-  if (has(node, TN_REDUCE) && join_as_anchor(f, node, position))
+  if (has(node, TN_REDUCE | TN_TILES) && join_as_anchor(f, node, position))
     return;
   start_group(f, node, position);
 }

@@ -34,7 +34,7 @@ static struct tn_node *reshape_to_sink(const struct tn_node *node) {
     if (!reshape || reshape->home != node->home || !tn_shape_equal(&node->in[i]->type, &node->out[0]->type))
       continue;
     const struct tn_node *source = reshape->in[0]->def;
-    if (source && source->home == node->home && (has(source, TN_REDUCE) || has(source, TN_ELEMENTWISE)) &&
+    if (source && source->home == node->home && has(source, TN_REDUCE | TN_TILES | TN_ELEMENTWISE) &&
         only_aligned_readers(reshape->in[0], reshape) && only_aligned_readers(reshape->out[0], NULL))
       return reshape;
   }

@@ -48,7 +48,7 @@ static bool stores_anywhere(const struct tn_node *kernel) {
     return true;
   while (node && anchor-- > 0)
     node = node->next;
-  return node && (tn_op_info(node->op)->flags & TN_REDUCE);
+  return node && (tn_op_info(node->op)->flags & (TN_REDUCE | TN_TILES));
 }
 
 static bool read_by_kernels_alone(const struct tn_value *value) {

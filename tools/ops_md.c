@@ -12,7 +12,7 @@ static const struct {
              {TN_COMMUTES, "commutes"}, {TN_MOVE, "move"},
              {TN_VIEW, "view"},         {TN_POINTWISE, "pointwise"},
              {TN_REDUCE, "reduction"},  {TN_COMPOSITE, "composite"},
-             {TN_REGION, "region"}};
+             {TN_REGION, "region"},     {TN_TILES, "tiles"}};
 
 static void counts(FILE *f, int low, int high) {
   if (high < 0)
