@@ -21,9 +21,9 @@ static uint8_t *run_text(tn_ctx *ctx, const char *text, int opt, size_t *size) {
   size_t element = tn_dtype_size(m->main->inputs.at[0]->type.dtype);
   bool is_bool = m->main->inputs.at[0]->type.dtype == TN_BOOL;
   for (int64_t i = 0; i < in_bytes; i++) /* no NaN: the high bytes stay small */
-    in[i] = is_bool                              ? i % 3 == 0
-            : (size_t)i % element + 1 == element ? 0x3C + i / (int64_t)element % 7
-                                                 : (uint8_t)(i * 7 + i / 253);
+    in[i] = (uint8_t)(is_bool                              ? i % 3 == 0
+                      : (size_t)i % element + 1 == element ? 0x3C + i / (int64_t)element % 7
+                                                           : i * 7 + i / 253);
   memset(out, 0xA5, (size_t)out_bytes + 64);
   tn_run_function *run = tn_codegen_load(cg, NULL);
   assert_non_null(run);
