@@ -231,10 +231,6 @@ struct piece {
   struct tn_expr *value[3];
 };
 
-static struct tn_cursor enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn_loop_kind kind) {
-  return var->extent == 1 ? *at : tn_st_loop(at, var, kind);
-}
-
 static bool among(const struct tn_var *v, struct tn_var *const *list, int count) {
   for (int i = 0; i < count; i++)
     if (list[i] == v)
@@ -380,25 +376,25 @@ static void build_piece(struct contraction *k, struct tn_cursor *c, struct piece
       struct tn_var *v = b->loop[i];
       bool first = panels_first && among(v, p->packed->outer, p->packed->outer_count);
       if (v != k->axis && v != k->row[0] && v != k->row[1] && first == (pass == 0))
-        at = enter_loop(&at, v, TN_LOOP_SERIAL);
+        at = tn_enter_loop(&at, v, TN_LOOP_SERIAL);
     }
     if (pass == 0 && panels_first)
-      at = enter_loop(&at, p->panel, TN_LOOP_SERIAL);
+      at = tn_enter_loop(&at, p->panel, TN_LOOP_SERIAL);
   }
-  at = enter_loop(&at, p->group_loop, TN_LOOP_SERIAL);
+  at = tn_enter_loop(&at, p->group_loop, TN_LOOP_SERIAL);
   struct tn_expr *rows = k->stage_rows ? stage_rows(k, p, &at) : placed(k, p, k->rows);
   bool panels_then = !panels_first && (columns_staged || p->group);
   if (panels_then)
-    at = enter_loop(&at, p->panel, TN_LOOP_SERIAL);
+    at = tn_enter_loop(&at, p->panel, TN_LOOP_SERIAL);
   struct tn_expr *columns = columns_staged ? stage_columns(k, p, &at) : NULL;
-  at = enter_loop(&at, p->block[1], TN_LOOP_SERIAL);
-  at = enter_loop(&at, p->block[0], TN_LOOP_SERIAL);
+  at = tn_enter_loop(&at, p->block[1], TN_LOOP_SERIAL);
+  at = tn_enter_loop(&at, p->block[0], TN_LOOP_SERIAL);
   if (!panels_first && !panels_then)
-    at = enter_loop(&at, p->panel, TN_LOOP_SERIAL);
-  at = enter_loop(&at, p->row[1], TN_LOOP_TILE);
-  at = enter_loop(&at, p->row[0], TN_LOOP_TILE);
-  at = enter_loop(&at, p->across, TN_LOOP_TILE);
-  at = enter_loop(&at, p->lane, TN_LOOP_VECTOR);
+    at = tn_enter_loop(&at, p->panel, TN_LOOP_SERIAL);
+  at = tn_enter_loop(&at, p->row[1], TN_LOOP_TILE);
+  at = tn_enter_loop(&at, p->row[0], TN_LOOP_TILE);
+  at = tn_enter_loop(&at, p->across, TN_LOOP_TILE);
+  at = tn_enter_loop(&at, p->lane, TN_LOOP_VECTOR);
 
   struct tn_expr *guard = p->seg->masked ? tn_ex_binary(n, TN_LT, p->column, tn_ix(n, k->axis->extent)) : NULL;
   if (!columns)
