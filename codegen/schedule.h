@@ -73,6 +73,9 @@ struct tn_expr *tn_replace_load(struct tn_nest *n, struct tn_expr *e, const stru
 struct tn_expr *tn_guard_loads(struct tn_nest *n, struct tn_expr *e, const struct tn_var *lane,
                                struct tn_expr *guard, const struct tn_buf *unguarded);
 
+/* How far the reduction is unrolled when every trip does `tile` multiply-adds. */
+int tn_unroll_steps(const struct tn_stmt *r, int64_t tile);
+bool tn_var_among(const struct tn_var *v, struct tn_var *const *list, int count);
 /* A loop, unless it has one iteration. */
 struct tn_cursor tn_enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn_loop_kind kind);
 

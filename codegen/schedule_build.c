@@ -103,7 +103,7 @@ struct tn_expr *tn_guard_loads(struct tn_nest *n, struct tn_expr *e, const struc
 /* ---- the loops of a band -----------------------------------------------------------------------------------
  */
 
-static bool in_list(const struct tn_var *v, struct tn_var *const *list, int count) {
+bool tn_var_among(const struct tn_var *v, struct tn_var *const *list, int count) {
   for (int i = 0; i < count; i++)
     if (list[i] == v)
       return true;
@@ -114,15 +114,14 @@ struct tn_cursor tn_enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn
   return var->extent == 1 ? *at : tn_st_loop(at, var, kind);
 }
 
-/* How far the reduction is unrolled when every trip does `tile` multiply-adds. */
-static int unroll_for(const struct tn_stmt *r, int tile) {
+int tn_unroll_steps(const struct tn_stmt *r, int64_t tile) {
   int64_t all = 1;
   for (int i = 0; i < r->reduce.count; i++)
     all *= r->reduce.var[i]->extent;
   if (all * tile <= 160 || all <= 2)
     return (int)all;
   int64_t inner = r->reduce.var[r->reduce.count - 1]->extent;
-  int want = tile >= 16 ? 4 : tile >= 6 ? 4 : 8;
+  int want = tile >= 6 ? 4 : 8;
   if (inner <= want)
     return (int)inner;
   while (want > 1 && inner % want && inner < 4 * want)
@@ -148,7 +147,7 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
   for (int pass = 0; pass < 2; pass++) { /* the loops that choose weights, then the rest */
     for (int i = 0; i < b->loops; i++) {
       struct tn_var *v = b->loop[i];
-      bool chooses = panels_first && in_list(v, packed->outer, packed->outer_count);
+      bool chooses = panels_first && tn_var_among(v, packed->outer, packed->outer_count);
       if (v != axis && v != row_axis && chooses == (pass == 0))
         at = tn_enter_loop(&at, v, TN_LOOP_SERIAL);
     }
@@ -206,7 +205,7 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
     struct tn_stmt *copy = tn_st_reduce(&at, r->reduce.acc, r->reduce.combine, r->reduce.init, r->reduce.count,
                                         r->reduce.var, term);
     copy->reduce.unroll =
-        unroll_for(copy, row->extent * across->extent > 0 ? (int)(row->extent * across->extent) : 1);
+        tn_unroll_steps(copy, row->extent * across->extent > 0 ? row->extent * across->extent : 1);
   }
   for (const struct tn_stmt *s = b->stores; s; s = s->next) {
     struct tn_expr *value =
@@ -274,8 +273,8 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   int64_t m = row_axis ? row_axis->extent : 1;
   int64_t columns = axis ? axis->extent : 1;
   int budget = t->tile_rows * t->tile_vectors;
-  /* Integers are converted before they are multiplied, in registers of their own, and neighbouring rows of a window
-   * share them. */
+  /* Integers are converted before they are multiplied, in registers of their own, and neighbouring rows of a
+   * window share them. */
   if (b->reduce->reduce.acc->dtype == TN_I32 && t->vector_bytes && t->vector_regs / 4 < budget)
     budget = t->vector_regs / 4;
   if (!shares && budget > 4)

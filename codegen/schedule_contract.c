@@ -231,13 +231,6 @@ struct piece {
   struct tn_expr *value[3];
 };
 
-static bool among(const struct tn_var *v, struct tn_var *const *list, int count) {
-  for (int i = 0; i < count; i++)
-    if (list[i] == v)
-      return true;
-  return false;
-}
-
 static struct tn_expr *times_plus(struct tn_nest *n, struct tn_var *outer, int64_t factor,
                                   struct tn_expr *inner) {
   return tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, outer), factor), inner);
@@ -347,20 +340,6 @@ static bool big_panels(const struct contraction *k, const struct piece *p) {
          p->packed->buf->count * (int64_t)tn_dtype_size(p->packed->buf->dtype) > k->t->l2_bytes / 4;
 }
 
-static int unroll_steps(const struct tn_stmt *r, int64_t tile) {
-  int64_t all = 1, inner = 1;
-  for (int i = 0; i < r->reduce.count; i++)
-    all *= inner = r->reduce.var[i]->extent;
-  if (all * tile <= 160 || all <= 2)
-    return (int)all;
-  int want = tile >= 6 ? 4 : 8;
-  if (inner <= want)
-    return (int)inner;
-  while (want > 1 && inner % want && inner < 4 * want)
-    want /= 2;
-  return want;
-}
-
 static void build_piece(struct contraction *k, struct tn_cursor *c, struct piece *p) {
   struct tn_nest *n = k->n;
   struct tn_band *b = k->band;
@@ -374,7 +353,7 @@ static void build_piece(struct contraction *k, struct tn_cursor *c, struct piece
   for (int pass = 0; pass < 2; pass++) {
     for (int i = 0; i < b->loops; i++) {
       struct tn_var *v = b->loop[i];
-      bool first = panels_first && among(v, p->packed->outer, p->packed->outer_count);
+      bool first = panels_first && tn_var_among(v, p->packed->outer, p->packed->outer_count);
       if (v != k->axis && v != k->row[0] && v != k->row[1] && first == (pass == 0))
         at = tn_enter_loop(&at, v, TN_LOOP_SERIAL);
     }
@@ -403,7 +382,7 @@ static void build_piece(struct contraction *k, struct tn_cursor *c, struct piece
       k->columns_first ? tn_ex_binary(n, k->op, columns, rows) : tn_ex_binary(n, k->op, rows, columns);
   struct tn_stmt *sum =
       tn_st_reduce(&at, r->reduce.acc, TN_ADD, r->reduce.init, r->reduce.count, r->reduce.var, term);
-  sum->reduce.unroll = unroll_steps(sum, p->cut[0].rows * p->cut[1].rows * p->seg->vectors);
+  sum->reduce.unroll = tn_unroll_steps(sum, p->cut[0].rows * p->cut[1].rows * p->seg->vectors);
   for (const struct tn_stmt *s = b->stores; s; s = s->next)
     tn_st_store(&at, s->store.buf, placed(k, p, s->store.index),
                 tn_guard_loads(n, placed(k, p, s->store.value), p->lane, guard, NULL),

@@ -3,7 +3,7 @@
 # holds a path.
 . "$(dirname "$0")/lib.sh"
 
-mkdir -p first/deep/models second_checkout third/work
+mkdir -p first/deep/models second_checkout third/other
 kinds='o h a so s ll tir nest html'
 emit=obj,header,static-lib,shared-lib,asm,llvm,ir,nest,report
 for m in "$digits" model/external.onnx; do
@@ -21,16 +21,16 @@ for m in "$digits" model/external.onnx; do
   # shellcheck disable=SC2086
   {
     (cd first/deep && "$tenon" compile "models/$file" -o net.o --emit=$emit --weights-section=.rodata.w $flags >/dev/null)
-    (cd second_checkout && "$tenon" compile "$PWD/$file" -o "$out/third/work/net.o" --emit=$emit --weights-section=.rodata.w $flags >/dev/null)
+    (cd second_checkout && "$tenon" compile "$PWD/$file" -o "$out/third/other/net.o" --emit=$emit --weights-section=.rodata.w $flags >/dev/null)
     (cd / && HOME=/ TMPDIR=/tmp LANG=xx "$tenon" compile "$out/second_checkout/$file" -o "$out/second_checkout/net.o" --emit=$emit --weights-section=.rodata.w $flags >/dev/null)
   }
   for kind in $kinds; do
     [ -s first/deep/net.$kind ] || fail "no net.$kind"
-    same first/deep/net.$kind third/work/net.$kind
+    same first/deep/net.$kind third/other/net.$kind
     same first/deep/net.$kind second_checkout/net.$kind
   done
-  for f in third/work/net.*; do
-    for word in "$out" second_checkout third/work "$root" "$(id -un)@" "$file"; do
+  for f in third/other/net.*; do
+    for word in "$out" second_checkout third/other "$root" "$(id -un)@" "$file"; do
       if grep -aFq -- "$word" "$f"; then fail "$f holds '$word'"; fi
     done
   done
