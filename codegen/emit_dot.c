@@ -5,7 +5,7 @@
  *   x86 without        pmaddwd on the bytes of even and of odd numbers, as words
  *   AArch64 dotprod    sdot (and usdot): four products added to each i32 lane
  *   AArch64 without    smull of bytes to words, neighbours added twice
- *   ARMv7E-M           sxtb16 (uxtb16) and smlad: two products added to an i32 */
+ *   Cortex-M with DSP    sxtb16 (uxtb16) and smlad: two products added to an i32 */
 #include "codegen/emit.h"
 
 static LLVMTypeRef vector_of(const struct tn_emit *e, unsigned bits, unsigned lanes) {
@@ -144,7 +144,7 @@ static LLVMValueRef on_aarch64(struct tn_emit *e, bool x_signed, LLVMValueRef ac
   return acc ? LLVMBuildAdd(e->b, acc, sum, "") : sum;
 }
 
-/* ---- ARMv7E-M ------------------------------------------------------------------------------------------ */
+/* ---- Cortex-M with DSP --------------------------------------------------------------------------------- */
 
 static LLVMValueRef halves(struct tn_emit *e, LLVMValueRef v, bool odd, bool is_signed) {
   LLVMTypeRef i32 = LLVMInt32TypeInContext(e->c);

@@ -272,11 +272,27 @@ static LLVMValueRef lanes_to_int(struct tn_emit *e, enum tn_dtype to, LLVMValueR
   return bits == 32 ? r : LLVMBuildTrunc(e->b, r, tn_emit_widen(e, tn_emit_type(e, to), true), "");
 }
 
+/* To fewer bits through an i32 that is clamped: processors whose conversion to i32 saturates have short code
+ * for both. */
+static LLVMValueRef through_i32(struct tn_emit *e, enum tn_dtype to, LLVMValueRef v) {
+  bool is_signed = tn_dtype_is_signed(to);
+  int bits = (int)tn_dtype_size(to) * 8;
+  LLVMTypeRef overload[2] = {retyped(e, v, LLVMInt32TypeInContext(e->c)), LLVMTypeOf(v)};
+  LLVMValueRef r = tn_emit_call(e, "llvm.fptosi.sat", overload, 2, &v, 1);
+  LLVMValueRef low = like(e, r, is_signed ? -(double)(1 << (bits - 1)) : 0),
+               high = like(e, r, (1 << (is_signed ? bits - 1 : bits)) - 1);
+  r = tn_emit_call(e, "llvm.smax", overload, 1, (LLVMValueRef[]){r, low}, 2);
+  r = tn_emit_call(e, "llvm.smin", overload, 1, (LLVMValueRef[]){r, high}, 2);
+  return LLVMBuildTrunc(e->b, r, retyped(e, v, tn_emit_type(e, to)), "");
+}
+
 static LLVMValueRef cast_float_to_int(struct tn_emit *e, enum tn_dtype to, LLVMValueRef v) {
   bool vec = LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind;
-  if (vec && to != TN_INDEX && to != TN_U32 && tn_dtype_size(to) <= 4 &&
-      strncmp(e->target->family, "x86", 3) == 0)
+  bool x86 = strncmp(e->target->family, "x86", 3) == 0;
+  if (vec && to != TN_INDEX && to != TN_U32 && tn_dtype_size(to) <= 4 && x86)
     return lanes_to_int(e, to, v);
+  if (!x86 && to != TN_INDEX && tn_dtype_size(to) <= 2)
+    return through_i32(e, to, v);
   LLVMTypeRef overload[2] = {retyped(e, v, tn_emit_type(e, to)), LLVMTypeOf(v)};
   bool is_signed = to == TN_INDEX || tn_dtype_is_signed(to);
   return tn_emit_call(e, is_signed ? "llvm.fptosi.sat" : "llvm.fptoui.sat", overload, 2, &v, 1);

@@ -211,7 +211,9 @@ static void find_dot(struct tn_target *t, const char *assembly) {
     t->dot_s = true;
     t->dot_u = strstr(assembly, "usdot\t") != NULL;
   } else {
-    t->dot = t->dot_s = t->dot_u = strcmp(t->family, "arm-v7em") == 0;
+    /* Without vectors: processors that multiply 16-bit halves of registers also add two such products. */
+    t->dot = t->dot_s = t->dot_u =
+        has_prefix(t->triple, "thumb") && !t->vector_bytes && strstr(assembly, "smlabb");
   }
 }
 
@@ -240,6 +242,7 @@ static bool find_family(struct tn_codegen *cg) {
     t->half = !strstr(assembly, "hfsf2") && !strstr(assembly, "h2f"); /* library calls */
     t->f32 = !strstr(assembly, "mulsf3") && !strstr(assembly, "aeabi_fmul");
     t->f64 = !strstr(assembly, "muldf3") && !strstr(assembly, "dmul");
+    t->f64_lanes = t->f64 && !has_prefix(f->arch, "arm") && !has_prefix(f->arch, "thumb");
     find_dot(t, assembly);
     return true;
   }

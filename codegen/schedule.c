@@ -249,7 +249,7 @@ static int natural_lanes(const struct tn_target *t, const struct tn_band *b) {
       note_width(&a, s->store.buf->dtype);
   }
   size_t size = a.widest > 4 && a.narrowest <= 4 ? 4 : a.widest ? a.widest : 1;
-  if (size == 8 && !t->f64 && t->vector_bytes == 16)
+  if (size == 8 && !t->f64_lanes && t->vector_bytes == 16)
     return 1;
   return t->vector_bytes / (int)size;
 }

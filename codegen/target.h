@@ -19,6 +19,7 @@ struct tn_target {
   bool fma, round;        /* instructions for fused multiply-add, for rounding to integer */
   bool half;              /* instructions that convert f16 */
   bool f32, f64;          /* float and double arithmetic in hardware */
+  bool f64_lanes;         /* ... of doubles in vector registers too */
   bool dot;               /* an instruction adds products of 4 bytes to each i32 lane */
   bool dot_s, dot_u;      /* such sums are cheap, by whatever instructions: both signed; unsigned with signed */
   bool masked;            /* masked vector loads and stores are instructions */

@@ -1,4 +1,4 @@
-/* Start-up, semihosting and the digits for Cortex-M machines of QEMU: no C library. */
+/* Start-up, semihosting and a test's classify_all for Cortex-M machines of QEMU: no C library. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -5,6 +5,7 @@
 #include "support/support.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -78,7 +79,7 @@ static inline struct msg info_msg(const char *name, int data_type, const char *d
     struct msg dim = {0};
     size_t length = strcspn(dims, ",");
     if (*dims >= '0' && *dims <= '9')
-      put_int(&dim, 1, *dims - '0'); /* one digit */
+      put_int(&dim, 1, strtoll(dims, NULL, 10));
     else if (*dims != '?')
       put_bytes(&dim, 2, dims, length);
     put_msg(&shape, 1, &dim);
@@ -113,6 +114,14 @@ static inline void node_attr_int(struct msg *node, const char *name, int64_t val
   put_text(&a, 1, name);
   put_int(&a, 3, value);
   put_int(&a, 20, 2);
+  put_msg(node, 5, &a);
+}
+static inline void node_attr_ints(struct msg *node, const char *name, int count, const int64_t *values) {
+  struct msg a = {0};
+  put_text(&a, 1, name);
+  for (int i = 0; i < count; i++)
+    put_int(&a, 8, values[i]);
+  put_int(&a, 20, 7);
   put_msg(node, 5, &a);
 }
 static inline void node_attr_tensor(struct msg *node, const char *name, const struct msg *tensor) {
