@@ -69,17 +69,17 @@ val tn_fx_exp2(const struct fx *f, struct two x) {
   return scale(f, y, to_bits(f, t));
 }
 
-/* e^-|x| / (1 + e^-|x|) for negative x, 1 / (1 + e^-|x|) for others: relative accuracy on both sides. */
+/* e^-|x| / (1 + e^-|x|) for negative x, 1 / (1 + e^-|x|) for others: relative accuracy on both sides.  Results
+ * that would be subnormal are the smallest normal number instead (about; zero stays zero): saturated gates and
+ * masks are full of them, and each would take a hundred times as long, here and wherever it is used. */
 val tn_fx_sigmoid(const struct fx *f, val x) {
   struct reduced r;
-  int lift = f->width == 32 ? 24 : 64; /* keeps 2^n normal until the last product */
-  val a = at_least(f, neg(f, mag(f, x)), k2(f, -104, -746));
-  reduce_expm1(f, a, f->bias + lift, &r);
+  val a = at_least(f, neg(f, mag(f, x)), k2(f, -87.33, -708.39));
+  reduce_expm1(f, a, f->bias, &r);
   val power = to_real(f, shl(f, r.n, f->mantissa));
-  val e = mul(f, mad(f, r.q, power, power), kpow2(f, -lift));
-  val one = k(f, 1);
+  val e = mad(f, r.q, power, power), one = k(f, 1);
   val above = sel(f, lt(f, x, k(f, 0)), e, one);
-  return quo(f, above, add(f, one, e));
+  return sel(f, lt(f, x, k2(f, -104, -746)), k(f, 0), quo(f, above, add(f, one, e)));
 }
 
 /* e^x - 1 for -37 <= x <= 40 or so: 2^n in one piece. */

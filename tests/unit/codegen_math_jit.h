@@ -25,10 +25,14 @@
 
 enum { LANES = 8 };
 
-static inline long double sigmoid_wide(long double x) {
+/* Where the result would be subnormal, that of the last operand with a normal one; zero where it would be zero.
+ */
+static inline long double sigmoid_wide(long double x) { /* of f64 */
+  x = x < -746 ? -INFINITY : x < -708.39 ? -708.39 : x;
   return x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-x));
 }
-static inline double sigmoid_double(double x) {
+static inline double sigmoid_double(double x) { /* of f32 */
+  x = x < -104 ? -INFINITY : x < (double)-87.33F ? (double)-87.33F : x;
   return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
 }
 static inline double python_mod(double x, double y) {
