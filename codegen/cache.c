@@ -33,10 +33,10 @@ struct tn_hash tn_cache_key(struct tn_codegen *cg) {
   return key;
 }
 
-/* ---- the entry: numbers, then the kernels' names, then the object
- * ---------------------------------------------- */
+/* ---- the facts: numbers, then the kernels with their names --------------------------------------------------
+ */
 
-enum { NUMBERS = 12, KERNEL_NUMBERS = 6 };
+enum { NUMBERS = 11, KERNEL_NUMBERS = 6 };
 
 static void put(struct tn_str *s, int64_t v) {
   tn_str_addn(s, (const char *)&v, sizeof v);
@@ -46,90 +46,75 @@ static void put_text(struct tn_str *s, const char *text) {
   tn_str_addn(s, text ? text : "", (text ? strlen(text) : 0) + 1);
 }
 
-void tn_cache_put(struct tn_codegen *cg) {
-  const struct tn_object_cache *cache = cg->options.cache;
-  const struct tn_build_facts *f = &cg->facts;
-  tn_arena *scratch = tn_arena_create(cg->ctx);
-  struct tn_str s;
-  tn_str_init(&s, scratch);
-  const int64_t numbers[NUMBERS] = {f->code_bytes,
-                                    f->weight_bytes,
-                                    f->arena_bytes,
-                                    f->arena_low_bound,
-                                    f->io_bytes,
-                                    f->stack_bytes,
-                                    f->macs,
-                                    f->flops,
-                                    f->arena_align,
-                                    f->kernel_count,
-                                    f->kernel_distinct,
-                                    (int64_t)cg->object.size};
+void tn_facts_put(struct tn_str *s, const struct tn_build_facts *f) {
+  tn_str_addn(s, (const char *)&f->model_hash, sizeof f->model_hash);
+  const int64_t numbers[NUMBERS] = {f->code_bytes,  f->weight_bytes, f->arena_bytes,    f->arena_low_bound,
+                                    f->io_bytes,    f->stack_bytes,  f->macs,           f->flops,
+                                    f->arena_align, f->kernel_count, f->kernel_distinct};
   for (int i = 0; i < NUMBERS; i++)
-    put(&s, numbers[i]);
+    put(s, numbers[i]);
   for (int i = 0; i < f->kernel_count; i++) {
     const struct tn_build_kernel *k = &f->kernels[i];
     const int64_t each[KERNEL_NUMBERS] = {k->flops, k->bytes, k->macs, k->written, k->constant, k->calls};
     for (int n = 0; n < KERNEL_NUMBERS; n++)
-      put(&s, each[n]);
-    put_text(&s, k->symbol);
-    put_text(&s, k->node);
+      put(s, each[n]);
+    put_text(s, k->symbol);
+    put_text(s, k->node);
   }
-  const struct tn_bytes parts[] = {{(const uint8_t *)s.at, s.count}, cg->object};
-  cache->put(cache->user, cg->key, parts, TN_COUNT(parts));
-  tn_arena_destroy(scratch);
 }
 
-static bool take(struct tn_bytes *from, void *to, size_t size) {
-  if (from->size < size)
-    return false;
-  memcpy(to, from->at, size);
-  from->at += size;
-  from->size -= size;
-  return true;
-}
-
-static bool take_text(struct tn_codegen *cg, struct tn_bytes *from, const char **text) {
-  const uint8_t *end = memchr(from->at, 0, from->size);
-  if (!end)
-    return false;
-  size_t length = (size_t)(end - from->at);
-  *text = tn_strndup(cg->arena, (const char *)from->at, length);
-  from->at += length + 1;
-  from->size -= length + 1;
-  return true;
-}
-
-bool tn_cache_get(struct tn_codegen *cg) {
-  const struct tn_object_cache *cache = cg->options.cache;
-  struct tn_bytes rest;
+bool tn_facts_take(tn_arena *arena, struct tn_bytes *from, struct tn_build_facts *facts) {
+  struct tn_hash model;
   int64_t n[NUMBERS];
-  if (!cache->get(cache->user, cg->key, &rest) || !take(&rest, n, sizeof n) || n[9] < 0 ||
-      (uint64_t)n[9] > rest.size / sizeof(int64_t[KERNEL_NUMBERS]))
+  if (!tn_take(from, &model, sizeof model) || !tn_take(from, n, sizeof n) || n[9] < 0 ||
+      (uint64_t)n[9] > from->size / sizeof(int64_t[KERNEL_NUMBERS]))
     return false;
-  struct tn_build_kernel *kernels = TN_NEW_ARRAY(cg->arena, struct tn_build_kernel, n[9] + 1);
+  struct tn_build_kernel *kernels = TN_NEW_ARRAY(arena, struct tn_build_kernel, n[9] + 1);
   for (int64_t i = 0; i < n[9]; i++) {
     int64_t k[KERNEL_NUMBERS];
-    if (!take(&rest, k, sizeof k) || !take_text(cg, &rest, &kernels[i].symbol) ||
-        !take_text(cg, &rest, &kernels[i].node))
+    if (!tn_take(from, k, sizeof k) || !tn_take_text(from, &kernels[i].symbol) ||
+        !tn_take_text(from, &kernels[i].node))
       return false;
     kernels[i].flops = k[0], kernels[i].bytes = k[1], kernels[i].macs = k[2];
     kernels[i].written = k[3], kernels[i].constant = k[4], kernels[i].calls = k[5];
   }
-  if ((int64_t)rest.size != n[11])
+  *facts = (struct tn_build_facts){.code_bytes = n[0],
+                                   .weight_bytes = n[1],
+                                   .arena_bytes = n[2],
+                                   .arena_low_bound = n[3],
+                                   .io_bytes = n[4],
+                                   .stack_bytes = n[5],
+                                   .macs = n[6],
+                                   .flops = n[7],
+                                   .arena_align = (int)n[8],
+                                   .kernel_count = (int)n[9],
+                                   .kernel_distinct = (int)n[10],
+                                   .kernels = kernels,
+                                   .model_hash = model};
+  return true;
+}
+
+/* ---- the object ---------------------------------------------------------------------------------------------
+ */
+
+void tn_cache_put(struct tn_codegen *cg) {
+  const struct tn_object_cache *cache = cg->options.cache;
+  tn_arena *scratch = tn_arena_create(cg->ctx);
+  struct tn_str s;
+  tn_str_init(&s, scratch);
+  tn_facts_put(&s, &cg->facts);
+  cache->put(cache->user, cg->key, (struct tn_bytes){(const uint8_t *)s.at, s.count}, cg->object);
+  tn_arena_destroy(scratch);
+}
+
+bool tn_cache_get(struct tn_codegen *cg) {
+  const struct tn_object_cache *cache = cg->options.cache;
+  struct tn_bytes head, object;
+  struct tn_build_facts facts;
+  if (!cache->get(cache->user, cg->key, &head, &object) || !tn_facts_take(cg->arena, &head, &facts) ||
+      head.size)
     return false;
-  cg->facts = (struct tn_build_facts){.code_bytes = n[0],
-                                      .weight_bytes = n[1],
-                                      .arena_bytes = n[2],
-                                      .arena_low_bound = n[3],
-                                      .io_bytes = n[4],
-                                      .stack_bytes = n[5],
-                                      .macs = n[6],
-                                      .flops = n[7],
-                                      .arena_align = (int)n[8],
-                                      .kernel_count = (int)n[9],
-                                      .kernel_distinct = (int)n[10],
-                                      .kernels = kernels,
-                                      .model_hash = cg->facts.model_hash};
-  cg->object = rest;
+  cg->facts = facts;
+  cg->object = object;
   return true;
 }

@@ -6,14 +6,15 @@
 
 #include "ir/ir.h"
 
-/* Where objects are kept between builds. */
+/* Where objects are kept between builds, each with some numbers (`head`) that codegen/cache.c writes and reads.
+ */
 struct tn_object_cache {
   struct tn_hash compiler; /* of the running compiler: another build's objects are not taken */
   void *user;
-  /* The entry under `key`, alive as long as the tn_ctx; false when there is none. */
-  bool (*get)(void *user, struct tn_hash key, struct tn_bytes *out);
-  /* Keeps the parts, one after the other, as the entry under `key`; or does not. */
-  void (*put)(void *user, struct tn_hash key, const struct tn_bytes *parts, size_t count);
+  /* What is kept under `key`, alive as long as the tn_ctx; false when there is none. */
+  bool (*get)(void *user, struct tn_hash key, struct tn_bytes *head, struct tn_bytes *object);
+  /* Keeps both under `key`; or does not. */
+  void (*put)(void *user, struct tn_hash key, struct tn_bytes head, struct tn_bytes object);
 };
 
 struct tn_target_options {
@@ -25,8 +26,8 @@ struct tn_target_options {
   int threads;          /* 1: nothing is shared; more: loops may be, between about so many */
   int fork_ns;  /* least time of a loop that is shared, as estimated; 0: several times what threads cost */
   bool profile; /* the run function reports each kernel to a hook: for bench, in memory only */
-  const char *weights_section; /* NULL: .rodata.<name>_weights */
-  bool weights_apart;          /* not in the object: a run is given them, see tn_codegen_weights */
+  const char *weights_section;         /* NULL: .rodata.<name>_weights */
+  bool weights_apart;                  /* not in the object: a run is given them, see tn_codegen_weights */
   const struct tn_object_cache *cache; /* or NULL */
   void (*progress)(void *user, const char *what, int done, int total); /* or NULL */
   void *user;
@@ -49,6 +50,11 @@ struct tn_build_facts {
   struct tn_hash model_hash;
   const char *weights_hash; /* with weights_apart: 32 digits; weight_bytes is then the file's size; else NULL */
 };
+
+/* The facts as bytes, and again from the beginning of `from`, which is moved on and holds the names;
+ * weights_hash is left out.  False: that are no facts. */
+void tn_facts_put(struct tn_str *s, const struct tn_build_facts *facts);
+bool tn_facts_take(tn_arena *arena, struct tn_bytes *from, struct tn_build_facts *facts);
 
 struct tn_codegen;
 
@@ -81,6 +87,7 @@ tn_parallel_run_function *tn_codegen_load_parallel(struct tn_codegen *cg, void (
 
 /* Facts about targets for --help and reports. */
 const char *tn_host_triple(tn_ctx *ctx);
+const char *tn_host_text(tn_ctx *ctx); /* triple, cpu and features of this machine */
 const char *tn_llvm_version(void);
 const void *tn_llvm_address(void); /* somewhere in LLVM's library */
 

@@ -47,6 +47,14 @@ const char *tn_host_triple(tn_ctx *ctx) {
   return copy;
 }
 
+const char *tn_host_text(tn_ctx *ctx) {
+  char *cpu = LLVMGetHostCPUName(), *features = LLVMGetHostCPUFeatures();
+  const char *text = tn_printf(tn_ctx_arena(ctx), "%s %s %s", tn_host_triple(ctx), cpu, features);
+  LLVMDisposeMessage(cpu);
+  LLVMDisposeMessage(features);
+  return text;
+}
+
 const char *tn_llvm_version(void) {
   return LLVM_VERSION_STRING;
 }

@@ -145,8 +145,9 @@ static void print_results(tn_ctx *ctx, const struct tn_options *o, struct tn_bui
 bool tn_command_bench(tn_ctx *ctx, const struct tn_options *o) {
   struct tn_built built, profiled;
   struct tn_given given;
-  if (!tn_read_inputs(ctx, o, true, &given) || !tn_build_model(ctx, o, &given, false, &built) ||
-      !tn_build_model(ctx, o, &given, true, &profiled))
+  struct tn_cache *cache = tn_cache_open(ctx, o);
+  if (!tn_read_inputs(ctx, o, true, &given) || !tn_build_model(ctx, o, &given, cache, false, &built) ||
+      !tn_build_model(ctx, o, &given, cache, true, &profiled))
     return false;
   struct tn_program run, watched;
   if (!tn_program_load(ctx, o, built.cg, NULL, &run) ||

@@ -1,12 +1,19 @@
-/* The compile cache: objects on disk, found again by the hash of all that they depend on (codegen/cache.c).
+/* The compile cache: what was made before, found again by the hash of all that it depends on.
  *
  * Where: --cache=DIR, else $TENON_CACHE_DIR, else $XDG_CACHE_HOME/tenon, else ~/.cache/tenon; `off` for either
- * of the first two turns it off.  An entry is a file: a header with the key and the hash of the rest, then the
- * rest.  It is written under another name and renamed, so that processes may share a folder; whatever is not
- * whole is removed and made again.  No failure here is an error of the build: a cache that cannot be read or
- * written is no cache.
+ * of the first two turns it off.  It holds
  *
- * Size: at most $TENON_CACHE_MIB MiB (default 1024) and 4096 entries; what was not used for longest goes first.
+ *   KEY.tnc    a compilation: what `tenon compile` gives for a model and options (cache_compile.c)
+ *   KEY.tno    an object: what codegen makes of a planned module (codegen/cache.c), for all commands
+ *   HASH.tnb   bytes, under their own hash: objects, weights.  Of the two above, each names those that it needs
+ *   KEY.tnf    the hash of a file that was hashed before (cache_files.c)
+ *
+ * Each of the entries, all but bytes, is a header with the key and the hash of the rest, then the rest.  A file
+ * is written under another name and renamed, so that processes may share a folder; whatever is not whole is
+ * removed and made again.  No failure here is an error of the build: a cache that cannot be read or written is
+ * no cache.
+ *
+ * Size: at most $TENON_CACHE_MIB MiB (default 5120) and 8192 files; what was not used for longest goes first.
  */
 #include "driver/driver.h"
 
@@ -14,7 +21,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -22,9 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_ENTRIES = 4096, STALE_SECONDS = 3600 };
-#define SUFFIX ".tno"
-static const char magic[8] = "tenon 1";
+enum { MOST_FILES = 8192, DEFAULT_MIB = 5120, STALE_SECONDS = 3600 };
+static const char magic[8] = "tenon 2";
 
 struct header {
   char magic[8];
@@ -32,15 +37,8 @@ struct header {
   uint64_t size; /* of the payload */
 };
 
-struct folder {
-  tn_ctx *ctx;
-  const char *path;
-  int64_t most_bytes;
-  struct tn_object_cache cache;
-};
-
-static const char *entry_path(const struct folder *f, tn_arena *arena, struct tn_hash key) {
-  return tn_printf(arena, "%s/%s%s", f->path, tn_hash_hex(arena, key), SUFFIX);
+const char *tn_cache_path(const struct tn_cache *c, tn_arena *arena, const char *kind, struct tn_hash key) {
+  return tn_printf(arena, "%s/%s.%s", c->folder, tn_hash_hex(arena, key), kind);
 }
 
 /* ---- taking ------------------------------------------------------------------------------------------------
@@ -52,14 +50,11 @@ static void unmap(void *object) {
 }
 
 /* Not by tn_file_map: what is read here is no part of what the user's build depends on. */
-static bool map(tn_ctx *ctx, const char *path, struct tn_bytes *out) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+bool tn_cache_map(tn_ctx *ctx, int fd, struct tn_bytes *out) {
   struct stat info;
   void *at = MAP_FAILED;
   if (fd >= 0 && fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0)
     at = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-  if (fd >= 0)
-    close(fd);
   if (at == MAP_FAILED)
     return false;
   struct tn_bytes *kept = TN_NEW(tn_ctx_arena(ctx), struct tn_bytes);
@@ -68,12 +63,15 @@ static bool map(tn_ctx *ctx, const char *path, struct tn_bytes *out) {
   return true;
 }
 
-static bool get(void *user, struct tn_hash key, struct tn_bytes *out) {
-  struct folder *f = user;
-  const char *path = entry_path(f, tn_ctx_arena(f->ctx), key);
+bool tn_entry_get(struct tn_cache *c, const char *kind, struct tn_hash key, struct tn_bytes *out) {
+  const char *path = tn_cache_path(c, tn_ctx_arena(c->ctx), kind, key);
   struct tn_bytes file;
   struct stat info;
-  if (!map(f->ctx, path, &file)) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  bool mapped = tn_cache_map(c->ctx, fd, &file);
+  if (fd >= 0)
+    close(fd);
+  if (!mapped) {
     if (lstat(path, &info) == 0 && info.st_size == 0)
       unlink(path);
     return false;
@@ -108,26 +106,31 @@ static int by_age(const void *a, const void *b) {
                                 : (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
 }
 
-static bool ends_with(const char *text, const char *suffix) {
-  size_t a = strlen(text), b = strlen(suffix);
-  return a >= b && !strcmp(text + a - b, suffix);
+/* One of the cache's files: HASH.tnX.  *part: it is being written, or was left by a process that died. */
+static bool is_ours(const char *name, bool *part) {
+  size_t digits = strspn(name, "0123456789abcdef");
+  if (digits != 32 || strncmp(name + digits, ".tn", 3) != 0 || !name[digits + 3])
+    return false;
+  *part = name[digits + 4] != 0;
+  return true;
 }
 
 /* Removes what was not used for longest until the rest is well within the limits. */
-static void evict(struct folder *f) {
-  DIR *dir = opendir(f->path);
+void tn_cache_evict(struct tn_cache *c) {
+  DIR *dir = opendir(c->folder);
   if (!dir)
     return;
-  tn_arena *scratch = tn_arena_create(f->ctx);
+  tn_arena *scratch = tn_arena_create(c->ctx);
   TN_VEC(struct entry) all = {0};
   int64_t bytes = 0;
   time_t now = time(NULL);
   for (struct dirent *d; (d = readdir(dir));) {
     struct stat info;
-    if (!strstr(d->d_name, SUFFIX) || fstatat(dirfd(dir), d->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+    bool part;
+    if (!is_ours(d->d_name, &part) || fstatat(dirfd(dir), d->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
         !S_ISREG(info.st_mode))
       continue;
-    if (!ends_with(d->d_name, SUFFIX)) { /* being written, or left by a process that died */
+    if (part) {
       if (info.st_mtime < now - STALE_SECONDS)
         unlinkat(dirfd(dir), d->d_name, 0);
       continue;
@@ -136,10 +139,10 @@ static void evict(struct folder *f) {
     TN_PUSH(scratch, &all, e);
     bytes += e.bytes;
   }
-  if (bytes > f->most_bytes || all.count > MOST_ENTRIES) {
+  if (bytes > c->most_bytes || all.count > MOST_FILES) {
     qsort(all.at, all.count, sizeof *all.at, by_age);
     size_t left = all.count;
-    for (size_t i = 0; i < all.count && (bytes > f->most_bytes / 4 * 3 || left > MOST_ENTRIES / 4 * 3); i++) {
+    for (size_t i = 0; i < all.count && (bytes > c->most_bytes / 4 * 3 || left > MOST_FILES / 4 * 3); i++) {
       unlinkat(dirfd(dir), all.at[i].name, 0);
       bytes -= all.at[i].bytes;
       left--;
@@ -149,45 +152,58 @@ static void evict(struct folder *f) {
   tn_arena_destroy(scratch);
 }
 
-static bool write_bytes(int fd, const void *bytes, size_t size) {
-  for (const char *at = bytes; size;) {
-    ssize_t done = write(fd, at, size < (size_t)1 << 30 ? size : (size_t)1 << 30);
-    if (done < 0 && errno == EINTR)
-      continue;
-    if (done <= 0)
-      return false;
-    at += done;
-    size -= (size_t)done;
-  }
-  return true;
+int tn_cache_part(struct tn_cache *c, const char *path, const char **part) {
+  *part = tn_printf(tn_ctx_arena(c->ctx), "%s.%ld", path, (long)getpid());
+  return open(*part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
-static void put(void *user, struct tn_hash key, const struct tn_bytes *parts, size_t count) {
-  struct folder *f = user;
-  tn_arena *scratch = tn_arena_create(f->ctx);
-  struct header h = {.key = key};
+void tn_entry_put(struct tn_cache *c, const char *kind, struct tn_hash key, const void *bytes, size_t size) {
+  struct header h = {.key = key, .payload = tn_hash_bytes(bytes, size), .size = size};
   memcpy(h.magic, magic, sizeof magic);
-  struct tn_hasher *hasher = tn_hasher_create(scratch);
-  for (size_t i = 0; i < count; i++) {
-    h.size += parts[i].size;
-    tn_hasher_add(hasher, parts[i].at, parts[i].size);
-  }
-  h.payload = tn_hasher_end(hasher);
-  const char *path = entry_path(f, scratch, key);
-  const char *part = tn_printf(scratch, "%s.%ld", path, (long)getpid());
-  /* One entry that is most of what may be kept would only push the others out. */
-  int fd =
-      h.size > (uint64_t)f->most_bytes / 2 ? -1 : open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd >= 0) {
-    bool good = write_bytes(fd, &h, sizeof h);
-    for (size_t i = 0; i < count && good; i++)
-      good = write_bytes(fd, parts[i].at, parts[i].size);
-    good &= close(fd) == 0;
-    if (!good || rename(part, path) != 0)
-      unlink(part);
-    evict(f);
-  }
-  tn_arena_destroy(scratch);
+  const char *path = tn_cache_path(c, tn_ctx_arena(c->ctx), kind, key), *part;
+  int fd = tn_cache_part(c, path, &part);
+  if (fd < 0)
+    return;
+  bool good = tn_write_all(fd, &h, sizeof h) == 0 && tn_write_all(fd, bytes, size) == 0;
+  good &= close(fd) == 0;
+  if (!good || rename(part, path) != 0)
+    unlink(part);
+}
+
+/* ---- objects, for codegen ----------------------------------------------------------------------------------
+ */
+
+/* In the entry, before the head. */
+struct object {
+  struct tn_hash hash;
+  uint64_t size;
+};
+
+static bool get_object(void *user, struct tn_hash key, struct tn_bytes *head, struct tn_bytes *object) {
+  struct tn_cache *c = user;
+  struct object o;
+  if (!tn_entry_get(c, "tno", key, head) || head->size < sizeof o)
+    return false;
+  memcpy(&o, head->at, sizeof o);
+  head->at += sizeof o;
+  head->size -= sizeof o;
+  const struct tn_blob *blob = tn_blob_get(c, o.hash, o.size);
+  if (blob)
+    *object = blob->bytes;
+  return blob != NULL;
+}
+
+static void put_object(void *user, struct tn_hash key, struct tn_bytes head, struct tn_bytes object) {
+  struct tn_cache *c = user;
+  const struct tn_blob *blob = tn_blob_put(c, object);
+  if (!blob)
+    return;
+  struct object o = {blob->hash, object.size};
+  struct tn_str s;
+  tn_str_init(&s, tn_ctx_arena(c->ctx));
+  tn_str_addn(&s, (const char *)&o, sizeof o);
+  tn_str_addn(&s, (const char *)head.at, head.size);
+  tn_entry_put(c, "tno", key, s.at, s.count);
 }
 
 /* ---- where -------------------------------------------------------------------------------------------------
@@ -226,7 +242,11 @@ static void stamp(struct tn_str *s, const void *address_in) {
 /* This compiler: the bytes of the program, and which file LLVM is. */
 static bool identify(tn_ctx *ctx, struct tn_hash *out) {
   struct tn_bytes self;
-  if (!map(ctx, "/proc/self/exe", &self))
+  int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  bool mapped = tn_cache_map(ctx, fd, &self);
+  if (fd >= 0)
+    close(fd);
+  if (!mapped)
     return false;
   struct tn_str s;
   tn_str_init(&s, tn_ctx_arena(ctx));
@@ -236,19 +256,19 @@ static bool identify(tn_ctx *ctx, struct tn_hash *out) {
   return true;
 }
 
-const struct tn_object_cache *tn_cache_open(tn_ctx *ctx, const struct tn_options *o) {
+struct tn_cache *tn_cache_open(tn_ctx *ctx, const struct tn_options *o) {
   tn_arena *arena = tn_ctx_arena(ctx);
   const char *path = folder_path(arena, o);
-  struct folder *f = TN_NEW(arena, struct folder);
-  if (!path || !make_folders(tn_strdup(arena, path)) || !identify(ctx, &f->cache.compiler))
+  struct tn_cache *c = TN_NEW(arena, struct tn_cache);
+  if (!path || !make_folders(tn_strdup(arena, path)) || !identify(ctx, &c->objects.compiler))
     return NULL;
   const char *limit = getenv("TENON_CACHE_MIB");
-  long long mib = limit ? strtoll(limit, NULL, 10) : 1024;
-  f->ctx = ctx;
-  f->path = path;
-  f->most_bytes = (mib < 1 ? 1 : mib > 1 << 24 ? 1 << 24 : mib) << 20;
-  f->cache.user = f;
-  f->cache.get = get;
-  f->cache.put = put;
-  return &f->cache;
+  long long mib = limit ? strtoll(limit, NULL, 10) : DEFAULT_MIB;
+  c->ctx = ctx;
+  c->folder = path;
+  c->most_bytes = (mib < 1 ? 1 : mib > 1 << 24 ? 1 << 24 : mib) << 20;
+  c->objects.user = c;
+  c->objects.get = get_object;
+  c->objects.put = put_object;
+  return c;
 }

@@ -1,4 +1,7 @@
-/* tenon compile: writes what --emit or the output's suffix asks for; all of it or nothing. */
+/* tenon compile: writes what --emit or the output's suffix asks for; all of it or nothing.
+ *
+ * Object, header and libraries come from a product, which the cache gives or a build; all else is of a build.
+ */
 #include "driver/driver.h"
 
 #include <errno.h>
@@ -17,7 +20,9 @@ static const struct {
 struct writing {
   tn_ctx *ctx;
   const struct tn_options *o;
-  struct tn_built *built;
+  struct tn_cache *cache;
+  struct tn_built built; /* without a module: the product is from the cache */
+  struct tn_product product;
   const char *base; /* output path without suffix */
   TN_VEC(struct tn_file) files;
 };
@@ -63,7 +68,7 @@ static bool put_file(struct writing *w, const char *path, const void *bytes, siz
       tn_report(w->ctx, TN_ERROR, (struct tn_where){.file = path}, "two outputs would go to this file");
       return false;
     }
-  struct tn_file file = {path, {bytes, size}};
+  struct tn_file file = {.path = path, .bytes = {bytes, size}};
   TN_PUSH(tn_ctx_arena(w->ctx), &w->files, file);
   return true;
 }
@@ -82,11 +87,11 @@ static int run_program(const char *const *argv) {
 }
 
 /* Makes a library of the object, in a folder of its own beside it. */
-static bool put_library(struct writing *w, const char *path, struct tn_bytes object, bool shared) {
+static bool put_library(struct writing *w, const char *path, bool shared) {
   tn_ctx *ctx = w->ctx;
   tn_arena *arena = tn_ctx_arena(ctx);
   struct tn_where where = {.file = path};
-  const char *triple = tn_codegen_triple(w->built->cg);
+  const char *triple = w->product.triple;
   char *folder = tn_printf(arena, "%s.tmpXXXXXX", path);
   if (!mkdtemp(folder)) {
     tn_report(ctx, TN_ERROR, where, "cannot create: %s", strerror(errno));
@@ -95,7 +100,7 @@ static bool put_library(struct writing *w, const char *path, struct tn_bytes obj
   /* The member keeps a name that does not depend on the process: equal input, equal bytes. */
   const char *part = tn_printf(arena, "%s/%s.o", folder, tn_model_prefix(ctx, w->o));
   const char *made = tn_printf(arena, "%s/library", folder);
-  bool ok = tn_file_write(ctx, part, object.at, object.size);
+  bool ok = tn_file_write(ctx, part, w->product.object.at, w->product.object.size);
   const char *archive[][6] = {
       {"llvm-ar-22", "rcsD", made, part}, {"llvm-ar", "rcsD", made, part}, {"ar", "rcsD", made, part}};
   const char *link[][8] = {{"ld.lld-22", "-shared", "-o", made, part},
@@ -124,16 +129,14 @@ static bool make_kind(struct writing *w, int kind, const char *path) {
   const char *text = NULL;
   switch (kind) {
   case OBJ:
+    return put_file(w, path, w->product.object.at, w->product.object.size);
   case STATIC_LIB:
   case SHARED_LIB:
-    if (!tn_codegen_emit(w->built->cg, TN_EMIT_OBJECT, &bytes))
-      return false;
-    return kind == OBJ ? put_file(w, path, bytes.at, bytes.size)
-                       : put_library(w, path, bytes, kind == SHARED_LIB);
+    return put_library(w, path, kind == SHARED_LIB);
   case ASM:
   case LLVM:
   case NEST:
-    if (!tn_codegen_emit(w->built->cg,
+    if (!tn_codegen_emit(w->built.cg,
                          kind == ASM    ? TN_EMIT_ASM
                          : kind == LLVM ? TN_EMIT_LLVM
                                         : TN_EMIT_NEST,
@@ -141,20 +144,20 @@ static bool make_kind(struct writing *w, int kind, const char *path) {
       return false;
     return put_file(w, path, bytes.at, bytes.size);
   case HEADER:
-    text = tn_codegen_header(w->built->cg, tn_ctx_arena(ctx));
+    text = w->product.header;
     break;
   case IR:
-    text = tn_print(tn_ctx_arena(ctx), w->built->module);
+    text = tn_print(tn_ctx_arena(ctx), w->built.module);
     break;
   case REPORT:
-    text = tn_report_html(ctx, w->built);
+    text = tn_report_html(ctx, &w->built);
     break;
   }
   return text && put_file(w, path, text, strlen(text));
 }
 
 static void print_sizes(tn_ctx *ctx, struct writing *w) {
-  const struct tn_build_facts *f = tn_codegen_facts(w->built->cg);
+  const struct tn_build_facts *f = &w->product.facts;
   tn_arena *a = tn_ctx_arena(ctx);
   if (w->o->json) {
     printf("{\"code_bytes\": %" PRId64 ", \"weight_bytes\": %" PRId64 ", \"arena_bytes\": %" PRId64
@@ -164,7 +167,7 @@ static void print_sizes(tn_ctx *ctx, struct writing *w) {
            f->arena_low_bound, f->kernel_count);
     return;
   }
-  printf("%s for %s\n", w->built->module->name, tn_codegen_triple(w->built->cg));
+  printf("%s for %s\n", w->product.name, w->product.triple);
   int64_t inside = f->weights_hash ? 0 : f->weight_bytes;
   printf("  flash  %10s   code %s, weights %s%s%s\n", tn_human_bytes(a, f->code_bytes + inside),
          tn_human_bytes(a, f->code_bytes), tn_human_bytes(a, f->weight_bytes), f->weights_hash ? " in " : "",
@@ -186,8 +189,7 @@ static const char *make_escape(tn_arena *arena, const char *path) {
 
 /* Every output, FILE first as ninja wants it, then every file that was read: model, external data, values that
  * were bound. */
-static bool put_depfile(struct writing *w, const char *first, const char *path, const char *const *read,
-                        size_t count) {
+static bool put_depfile(struct writing *w, const char *first, const char *path) {
   struct tn_str s;
   tn_str_init(&s, tn_ctx_arena(w->ctx));
   tn_str_add(&s, "%s", make_escape(s.arena, first));
@@ -195,8 +197,8 @@ static bool put_depfile(struct writing *w, const char *first, const char *path, 
     if (strcmp(w->files.at[i].path, first) != 0)
       tn_str_add(&s, " %s", make_escape(s.arena, w->files.at[i].path));
   tn_str_add(&s, ":");
-  for (size_t i = 0; i < count; i++)
-    tn_str_add(&s, " %s", make_escape(s.arena, read[i]));
+  for (size_t i = 0; i < w->product.read_count; i++)
+    tn_str_add(&s, " %s", make_escape(s.arena, w->product.read[i]));
   tn_str_add(&s, "\n");
   return put_file(w, path, s.at, s.count);
 }
@@ -217,9 +219,35 @@ static bool put_kinds(struct writing *w, const bool *want, const char *first) {
   return true;
 }
 
-static bool put_weights(struct writing *w, const char *path) {
-  struct tn_bytes weights = tn_codegen_weights(w->built->cg);
-  return put_file(w, path, weights.at, weights.size);
+/* What is to be written: the outputs with a file that holds their bytes, but for those that are there already.
+ */
+static bool write_files(struct writing *w) {
+  tn_arena *arena = tn_ctx_arena(w->ctx);
+  struct tn_file *changed = TN_NEW_ARRAY(arena, struct tn_file, w->files.count + 1);
+  const struct tn_blob **blobs = TN_NEW_ARRAY(arena, const struct tn_blob *, w->files.count + 1);
+  TN_VEC(struct tn_file) there = {0};
+  size_t count = 0;
+  for (size_t i = 0; i < w->files.count; i++) {
+    struct tn_file *file = &w->files.at[i];
+    const struct tn_blob *blob = w->cache ? tn_blob_find(w->cache, file->bytes) : NULL;
+    if (blob && tn_output_is(w->cache, file->path, blob->hash)) {
+      TN_PUSH(arena, &there, *file);
+      continue;
+    }
+    file->same = blob ? blob->fd : 0;
+    blobs[count] = blob;
+    changed[count++] = *file;
+  }
+  if (!tn_files_write(w->ctx, changed, count))
+    return false;
+  for (size_t i = 0; i < count; i++)
+    if (blobs[i])
+      tn_cache_remember(w->cache, &changed[i].stamp, blobs[i]->hash);
+  for (size_t i = 0; i < there.count; i++) /* last: they are as new as the others */
+    if (!tn_output_touch(w->cache, there.at[i].path, tn_blob_find(w->cache, there.at[i].bytes)->hash) &&
+        !tn_files_write(w->ctx, &there.at[i], 1))
+      return false;
+  return true;
 }
 
 /* "-" is standard output, for one kind of text. */
@@ -236,6 +264,42 @@ static bool check_stdout(tn_ctx *ctx, const struct tn_options *o, const bool *wa
   return false;
 }
 
+/* Paths of all files that were read. */
+static void list_read(struct writing *w) {
+  const struct tn_file_read *read = tn_files_read(w->ctx, &w->product.read_count);
+  const char **paths = TN_NEW_ARRAY(tn_ctx_arena(w->ctx), const char *, w->product.read_count + 1);
+  for (size_t i = 0; i < w->product.read_count; i++)
+    paths[i] = read[i].path;
+  w->product.read = paths;
+}
+
+static bool make_product(struct writing *w, bool only_ir, bool only_products) {
+  tn_ctx *ctx = w->ctx;
+  struct tn_product *p = &w->product;
+  struct tn_hash key, model;
+  if (only_ir) {
+    bool loaded = tn_load(ctx, w->o, NULL, &w->built);
+    list_read(w);
+    return loaded;
+  }
+  w->cache = tn_cache_open(ctx, w->o);
+  bool kept = only_products && tn_product_key(w->cache, w->o, &key, &model);
+  if (kept && tn_product_get(w->cache, w->o, key, p))
+    return true;
+  if (!tn_build_model(ctx, w->o, NULL, w->cache, false, &w->built) ||
+      !tn_codegen_emit(w->built.cg, TN_EMIT_OBJECT, &p->object))
+    return false;
+  list_read(w);
+  p->name = w->built.module->name;
+  p->triple = tn_codegen_triple(w->built.cg);
+  p->header = tn_codegen_header(w->built.cg, tn_ctx_arena(ctx));
+  p->facts = *tn_codegen_facts(w->built.cg);
+  p->weights = tn_codegen_weights(w->built.cg);
+  if (kept)
+    tn_product_put(w->cache, w->o, key, model, p);
+  return true;
+}
+
 bool tn_command_compile(tn_ctx *ctx, const struct tn_options *o) {
   tn_arena *arena = tn_ctx_arena(ctx);
   struct writing w = {.ctx = ctx, .o = o};
@@ -245,25 +309,23 @@ bool tn_command_compile(tn_ctx *ctx, const struct tn_options *o) {
   bool want[KINDS] = {false};
   if (!choose(&w, want) || (to_stdout && !check_stdout(ctx, o, want)))
     return false;
-  struct tn_built built;
-  w.built = &built;
-  bool only_ir = want[IR];
-  for (int k = 0; k < KINDS; k++)
+  bool only_ir = want[IR], only_products = true;
+  for (int k = 0; k < KINDS; k++) {
     only_ir &= k == IR || !want[k];
+    only_products &= k <= SHARED_LIB || !want[k];
+  }
   if (!only_ir && o->stop_after) {
     tn_report(ctx, TN_ERROR, (struct tn_where){0}, "--stop-after leaves only the IR to write: add --emit=ir");
     return false;
   }
-  if (!(only_ir ? tn_load(ctx, o, NULL, &built) : tn_build_model(ctx, o, NULL, false, &built)))
-    return false;
-  size_t read_count; /* before a library that was made is read, too */
-  const char *const *read = tn_files_read(ctx, &read_count);
-  if (!put_kinds(&w, want, first) || (o->weights_file && !only_ir && !put_weights(&w, o->weights_file)) ||
-      (o->depfile && !put_depfile(&w, first, tn_printf(arena, "%s.d", w.base), read, read_count)))
+  if (!make_product(&w, only_ir, only_products) || !put_kinds(&w, want, first) ||
+      (o->weights_file && !only_ir &&
+       !put_file(&w, o->weights_file, w.product.weights.at, w.product.weights.size)) ||
+      (o->depfile && !put_depfile(&w, first, tn_printf(arena, "%s.d", w.base))))
     return false;
   if (to_stdout)
     fwrite(w.files.at[0].bytes.at, 1, w.files.at[0].bytes.size, stdout);
-  else if (!tn_files_write(ctx, w.files.at, w.files.count))
+  else if (!write_files(&w))
     return false;
   if (!only_ir && !to_stdout)
     print_sizes(ctx, &w);

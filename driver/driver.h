@@ -87,11 +87,13 @@ struct tn_module *tn_tir_load(tn_ctx *ctx, const struct tn_options *o, const str
 /* Load, import, passes; with `stop_after` the module is as that pass left it. */
 bool tn_load(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given, struct tn_built *out);
 
+struct tn_cache; /* below */
+
 /* ---- the pipeline (pipeline.c) ------------------------------------------------------------------------- */
 
-/* tn_load and code generation. */
-bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given, bool profile,
-                    struct tn_built *out);
+/* tn_load and code generation; cache: or NULL. */
+bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given,
+                    struct tn_cache *cache, bool profile, struct tn_built *out);
 const char *tn_model_prefix(tn_ctx *ctx, const struct tn_options *o);
 
 /* A build loaded into this process, with o->threads threads that live as long as ctx (program.c). */
@@ -114,8 +116,68 @@ const char *tn_first_difference(tn_ctx *ctx, const struct tn_options *o, struct 
                                 const struct tn_tensor *inputs);
 void tn_print_diags(tn_ctx *ctx, size_t from);
 
-/* The compile cache (cache.c); NULL: off, or not to be had. */
-const struct tn_object_cache *tn_cache_open(tn_ctx *ctx, const struct tn_options *o);
+/* ---- the compile cache (cache.c, cache_files.c, cache_compile.c) ------------------------------------------
+ */
+
+/* Bytes that the cache holds as a file of their own. */
+struct tn_blob {
+  struct tn_blob *next;
+  struct tn_hash hash;
+  struct tn_bytes bytes; /* alive as long as the tn_ctx, as is the rest */
+  int fd;
+};
+struct tn_cache {
+  tn_ctx *ctx;
+  const char *folder;
+  int64_t most_bytes;
+  struct tn_object_cache objects; /* for codegen */
+  struct tn_blob *blobs;          /* that were given or taken by this process */
+};
+/* NULL: off, or not to be had; as an argument below it is a cache that holds nothing. */
+struct tn_cache *tn_cache_open(tn_ctx *ctx, const struct tn_options *o);
+
+/* An entry of a kind ("tno", see cache.c): the bytes that were put under the key, or false.  They live as long
+ * as the tn_ctx. */
+bool tn_entry_get(struct tn_cache *c, const char *kind, struct tn_hash key, struct tn_bytes *out);
+void tn_entry_put(struct tn_cache *c, const char *kind, struct tn_hash key, const void *bytes, size_t size);
+
+/* Bytes by their hash; NULL when they are not there, or cannot be kept.  What is put is not copied. */
+const struct tn_blob *tn_blob_get(struct tn_cache *c, struct tn_hash hash, uint64_t size);
+const struct tn_blob *tn_blob_put(struct tn_cache *c, struct tn_bytes bytes);
+const struct tn_blob *tn_blob_find(const struct tn_cache *c, struct tn_bytes bytes); /* given or taken before */
+
+/* The hash of a plain file, and its stamp when it was hashed; remembered for large ones.  False, without a
+ * diagnostic: it cannot be read, is none, or is being written. */
+bool tn_file_hash(tn_ctx *ctx, struct tn_cache *c, const char *path, struct tn_stamp *stamp,
+                  struct tn_hash *hash);
+/* That the file with a stamp of this compiler's making (tn_file.stamp) has the hash. */
+void tn_cache_remember(struct tn_cache *c, const struct tn_stamp *stamp, struct tn_hash hash);
+/* Whether the file is a large one that is known to have the hash; and the same, making it as new as if it had
+ * been written now. */
+bool tn_output_is(struct tn_cache *c, const char *path, struct tn_hash hash);
+bool tn_output_touch(struct tn_cache *c, const char *path, struct tn_hash hash);
+
+/* What `tenon compile` writes of, made now or before. */
+struct tn_product {
+  const char *name, *triple, *header;
+  struct tn_build_facts facts;
+  struct tn_bytes object, weights; /* weights: of a file of their own */
+  const char *const *read;         /* paths of all files that were read */
+  size_t read_count;
+};
+/* The key: model, options and compiler.  False: this cannot be kept (it prints on its way, say). */
+bool tn_product_key(struct tn_cache *c, const struct tn_options *o, struct tn_hash *key, struct tn_hash *model);
+/* What was kept, if all files that it was made of are what they were; its warnings are reported again. */
+bool tn_product_get(struct tn_cache *c, const struct tn_options *o, struct tn_hash key, struct tn_product *out);
+/* model: its hash when the key was made. */
+void tn_product_put(struct tn_cache *c, const struct tn_options *o, struct tn_hash key, struct tn_hash model,
+                    const struct tn_product *product);
+
+/* Among the three files. */
+const char *tn_cache_path(const struct tn_cache *c, tn_arena *arena, const char *kind, struct tn_hash key);
+bool tn_cache_map(tn_ctx *ctx, int fd, struct tn_bytes *out);
+int tn_cache_part(struct tn_cache *c, const char *path, const char **part); /* a file to become `path`, open */
+void tn_cache_evict(struct tn_cache *c); /* what was not used for longest, when there is too much */
 
 /* ---- the commands: exit statuses ------------------------------------------------------------------------ */
 

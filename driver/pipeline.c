@@ -52,15 +52,22 @@ static void show_progress(void *user, const char *what, int done, int total) {
   fprintf(stderr, "\r%s %d/%d%s", what, done, total, done == total ? "\r\033[K" : "");
 }
 
-bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given, bool profile,
-                    struct tn_built *out) {
-  if (!tn_load(ctx, o, given, out))
-    return false;
-  struct tn_bytes file;
+static bool hash_model(tn_ctx *ctx, const struct tn_options *o, struct tn_cache *cache, struct tn_hash *hash) {
+  struct tn_stamp stamp;
+  if (tn_file_hash(ctx, cache, o->model, &stamp, hash))
+    return true;
+  struct tn_bytes file; /* a pipe, or something is wrong with it */
   if (!tn_file_map(ctx, o->model, &file))
     return false;
-  struct tn_hash hash = tn_hash_bytes(file.at, file.size);
-  tn_file_forget(ctx, file);
+  *hash = tn_hash_bytes(file.at, file.size);
+  return true;
+}
+
+bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *given,
+                    struct tn_cache *cache, bool profile, struct tn_built *out) {
+  struct tn_hash hash;
+  if (!tn_load(ctx, o, given, out) || !hash_model(ctx, o, cache, &hash))
+    return false;
   struct tn_target_options t = {.triple = o->target,
                                 .cpu = o->cpu,
                                 .features = o->features,
@@ -70,7 +77,7 @@ bool tn_build_model(tn_ctx *ctx, const struct tn_options *o, const struct tn_giv
                                 .profile = profile,
                                 .weights_section = o->weights_section,
                                 .weights_apart = o->weights_file != NULL,
-                                .cache = tn_cache_open(ctx, o)};
+                                .cache = cache ? &cache->objects : NULL};
   if (isatty(2) && !o->json)
     t.progress = show_progress;
   tn_progress.pass = "code generation";

@@ -67,7 +67,7 @@ bool tn_command_run(tn_ctx *ctx, const struct tn_options *o) {
   if (!tn_read_inputs(ctx, o, false, &given))
     return false;
   struct tn_built built;
-  if (!tn_build_model(ctx, o, &given, false, &built))
+  if (!tn_build_model(ctx, o, &given, tn_cache_open(ctx, o), false, &built))
     return false;
   struct tn_program program;
   if (!tn_program_load(ctx, o, built.cg, NULL, &program) ||

@@ -34,7 +34,7 @@ static bool verify_folder(void *user) {
     return false;
   struct tn_given given = {inputs, count};
   struct tn_built built;
-  if (!tn_build_model(f->ctx, f->o, &given, false, &built))
+  if (!tn_build_model(f->ctx, f->o, &given, tn_cache_open(f->ctx, f->o), false, &built))
     return false;
   if (built.bound.count) {
     struct tn_str s;

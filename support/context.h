@@ -47,7 +47,7 @@ struct tn_ctx {
   tn_arena *arenas;
   struct tn_guard_frame *guard;
   struct tn_cleanup *cleanups;
-  TN_VEC(const char *) files; /* paths that were read */
+  TN_VEC(struct tn_file_read) files;
   struct tn_mapping *mappings;
   struct tn_diag *diags; /* `first` or a block from the allocator; always room for one more than was reported */
   size_t diag_count, diag_cap;

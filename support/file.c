@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool report_errno(tn_ctx *ctx, const char *path, const char *what, int error) {
@@ -15,6 +16,35 @@ static bool report_errno(tn_ctx *ctx, const char *path, const char *what, int er
   tn_report(ctx, TN_ERROR, (struct tn_where){.file = path}, "%s: %s", what,
             strerror_r(error, text, sizeof text));
   return false;
+}
+
+/* ---- stamps ---- */
+
+static int64_t nanoseconds(struct timespec t) {
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+struct tn_stamp tn_stamp_of(int fd) {
+  struct stat info;
+  if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+    return (struct tn_stamp){.size = -1};
+  return (struct tn_stamp){(uint64_t)info.st_dev, (uint64_t)info.st_ino, (int64_t)info.st_size,
+                           nanoseconds(info.st_mtim), nanoseconds(info.st_ctim)};
+}
+
+bool tn_stamp_equal(const struct tn_stamp *a, const struct tn_stamp *b) {
+  return a->size >= 0 && a->size == b->size && a->device == b->device && a->inode == b->inode &&
+         a->modified_ns == b->modified_ns && a->status_ns == b->status_ns;
+}
+
+struct tn_stamp tn_stamp_now(int fd) {
+  struct timespec times[2];
+  clock_gettime(CLOCK_REALTIME, &times[1]);
+  times[0] = (struct timespec){.tv_nsec = UTIME_OMIT};
+  struct tn_stamp stamp = tn_stamp_of(futimens(fd, times) == 0 ? fd : -1);
+  if (stamp.modified_ns != nanoseconds(times[1])) /* a file system with coarse times, or written meanwhile */
+    stamp.size = -1;
+  return stamp;
 }
 
 /* ---- reading ---- */
@@ -80,12 +110,18 @@ bool tn_file_map(tn_ctx *ctx, const char *path, struct tn_bytes *out) {
     }
   } else
     good = read_stream(ctx, path, fd, mapping);
+  struct tn_stamp stamp = tn_stamp_of(fd);
   close(fd);
   bool known = !good;
-  for (size_t i = 0; i < ctx->files.count && !known; i++)
-    known = strcmp(ctx->files.at[i], path) == 0;
-  if (!known)
-    TN_PUSH(&ctx->arena, &ctx->files, tn_strdup(&ctx->arena, path));
+  for (size_t i = 0; i < ctx->files.count && !known; i++) {
+    known = strcmp(ctx->files.at[i].path, path) == 0;
+    if (known && !tn_stamp_equal(&ctx->files.at[i].stamp, &stamp))
+      ctx->files.at[i].stamp.size = -1; /* changed between two readings */
+  }
+  if (!known) {
+    struct tn_file_read read = {tn_strdup(&ctx->arena, path), stamp};
+    TN_PUSH(&ctx->arena, &ctx->files, read);
+  }
   if (good) {
     *out = (struct tn_bytes){mapping->at, mapping->size};
     ctx->mappings = mapping;
@@ -107,19 +143,26 @@ void tn_file_forget(tn_ctx *ctx, struct tn_bytes part) {
 
 /* ---- writing ---- */
 
-/* 0, or the errno. */
-static int write_all(int fd, const char *bytes, size_t size) {
-  while (size) {
-    ssize_t done = write(fd, bytes, size < (size_t)1 << 30 ? size : (size_t)1 << 30);
+int tn_write_all(int fd, const void *bytes, size_t size) {
+  for (const char *at = bytes; size;) {
+    ssize_t done = write(fd, at, size < (size_t)1 << 30 ? size : (size_t)1 << 30);
     if (done < 0) {
       if (errno == EINTR)
         continue;
       return errno;
     }
-    bytes += done;
+    at += done;
     size -= (size_t)done;
   }
   return 0;
+}
+
+/* The same from a file that holds the bytes; what that cannot do is written. */
+static int copy_all(int from, int fd, const void *bytes, size_t size) {
+  loff_t at = 0;
+  while ((size_t)at < size && copy_file_range(from, &at, fd, NULL, size - (size_t)at, 0) > 0)
+    ;
+  return tn_write_all(fd, (const char *)bytes + at, size - (size_t)at);
 }
 
 /* Opens a new file beside `path` under a name of its own, with the mode that the umask gives. */
@@ -142,9 +185,10 @@ struct writing {
   const char *path, *target; /* as named; behind links */
   char real[PATH_MAX], temporary[PATH_MAX + 64];
   bool direct; /* a device or a pipe cannot be replaced and must not be */
+  struct tn_stamp stamp;
 };
 
-static bool write_temporary(tn_ctx *ctx, struct writing *w, struct tn_bytes bytes) {
+static bool write_temporary(tn_ctx *ctx, struct writing *w, const struct tn_file *file) {
   struct stat info;
   w->target = w->path;
   if (stat(w->path, &info) == 0) {
@@ -160,20 +204,30 @@ static bool write_temporary(tn_ctx *ctx, struct writing *w, struct tn_bytes byte
     w->temporary[0] = 0;
     return report_errno(ctx, w->path, "cannot create", errno);
   }
-  int error = write_all(fd, (const char *)bytes.at, bytes.size);
-  if (!error && !w->direct && fsync(fd) != 0)
-    error = errno;
+  int error = file->same && !w->direct ? copy_all(file->same, fd, file->bytes.at, file->bytes.size)
+                                       : tn_write_all(fd, file->bytes.at, file->bytes.size);
+  w->stamp = tn_stamp_now(w->direct ? -1 : fd);
   if (close(fd) != 0 && !error)
     error = errno;
   return !error || report_errno(ctx, w->path, "cannot write", error);
 }
 
-bool tn_files_write(tn_ctx *ctx, const struct tn_file *files, size_t count) {
+/* The temporary has its name now, which changed the time of its status. */
+static struct tn_stamp stamp_written(const struct writing *w) {
+  int fd = w->direct ? -1 : open(w->target, O_RDONLY | O_CLOEXEC);
+  struct tn_stamp stamp = tn_stamp_of(fd), as_written = w->stamp;
+  if (fd >= 0)
+    close(fd);
+  as_written.status_ns = stamp.status_ns;
+  return tn_stamp_equal(&as_written, &stamp) ? stamp : (struct tn_stamp){.size = -1};
+}
+
+bool tn_files_write(tn_ctx *ctx, struct tn_file *files, size_t count) {
   struct writing *all = TN_NEW_ARRAY(&ctx->arena, struct writing, count);
   bool good = true;
   for (size_t i = 0; i < count && good; i++) {
     all[i].path = files[i].path;
-    good = write_temporary(ctx, &all[i], files[i].bytes);
+    good = write_temporary(ctx, &all[i], &files[i]);
   }
   for (size_t i = 0; i < count && good; i++)
     if (!all[i].direct && rename(all[i].temporary, all[i].target) != 0)
@@ -183,14 +237,16 @@ bool tn_files_write(tn_ctx *ctx, const struct tn_file *files, size_t count) {
   for (size_t i = 0; i < count; i++)
     if (all[i].temporary[0])
       unlink(all[i].temporary);
+  for (size_t i = 0; i < count && good; i++)
+    files[i].stamp = stamp_written(&all[i]);
   return good;
 }
 
 bool tn_file_write(tn_ctx *ctx, const char *path, const void *bytes, size_t size) {
-  return tn_files_write(ctx, &(struct tn_file){path, {bytes, size}}, 1);
+  return tn_files_write(ctx, &(struct tn_file){.path = path, .bytes = {bytes, size}}, 1);
 }
 
-const char *const *tn_files_read(const tn_ctx *ctx, size_t *count) {
+const struct tn_file_read *tn_files_read(const tn_ctx *ctx, size_t *count) {
   *count = ctx->files.count;
   return ctx->files.at;
 }

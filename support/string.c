@@ -84,3 +84,22 @@ void tn_str_add(struct tn_str *s, const char *format, ...) {
   }
   s->count += (size_t)length;
 }
+
+bool tn_take(struct tn_bytes *from, void *to, size_t size) {
+  if (from->size < size)
+    return false;
+  memcpy(to, from->at, size);
+  from->at += size;
+  from->size -= size;
+  return true;
+}
+
+bool tn_take_text(struct tn_bytes *from, const char **text) {
+  const uint8_t *end = from->size ? memchr(from->at, 0, from->size) : NULL;
+  if (!end)
+    return false;
+  *text = (const char *)from->at;
+  from->size -= (size_t)(end + 1 - from->at);
+  from->at = end + 1;
+  return true;
+}

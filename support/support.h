@@ -34,7 +34,8 @@ typedef struct tn_arena tn_arena;
 
 /* ---- context ------------------------------------------------------------------------------------------- */
 
-/* The one allocation hook.  realloc semantics: size 0 frees.  Returning NULL for size > 0 means out of memory. */
+/* The one allocation hook.  realloc semantics: size 0 frees.  Returning NULL for size > 0 means out of memory.
+ */
 struct tn_allocator {
   void *(*resize)(void *user, void *old, size_t size);
   void *user;
@@ -43,8 +44,8 @@ struct tn_allocator {
 /* NULL: the C library's realloc and free.  Returns NULL when even the context does not fit. */
 tn_ctx *tn_ctx_create(const struct tn_allocator *allocator);
 void tn_ctx_destroy(tn_ctx *ctx);
-/* Runs `run(object)` when the context is destroyed, last registered first; at once when there is no memory to keep
- * it, before leaving to the guard. */
+/* Runs `run(object)` when the context is destroyed, last registered first; at once when there is no memory to
+ * keep it, before leaving to the guard. */
 void tn_ctx_cleanup(tn_ctx *ctx, void (*run)(void *object), void *object);
 
 /* Runs body(user) and returns what it returned; false when it was left by tn_fail_now or for want of memory.
@@ -72,18 +73,19 @@ char *tn_strndup(tn_arena *arena, const char *text, size_t length);
 char *tn_printf(tn_arena *arena, const char *format, ...) TN_PRINTF(2, 3);
 char *tn_vprintf(tn_arena *arena, const char *format, va_list args) TN_PRINTF(2, 0);
 
-/* A vector of `type`: struct { type *at; size_t count, cap; }.  Declare with TN_VEC(type) name; zero it; push. */
-#define TN_VEC(type)                                                                                          \
-  struct {                                                                                                    \
-    type *at;                                                                                                 \
-    size_t count, cap;                                                                                        \
+/* A vector of `type`: struct { type *at; size_t count, cap; }.  Declare with TN_VEC(type) name; zero it; push.
+ */
+#define TN_VEC(type)   \
+  struct {             \
+    type *at;          \
+    size_t count, cap; \
   }
 void *tn_vec_grow(tn_arena *arena, void *at, size_t count, size_t *cap, size_t elem_size);
-#define TN_PUSH(arena, vec, ...)                                                                              \
-  do {                                                                                                        \
-    if ((vec)->count == (vec)->cap)                                                                           \
-      (vec)->at = tn_vec_grow((arena), (vec)->at, (vec)->count, &(vec)->cap, sizeof *(vec)->at);              \
-    (vec)->at[(vec)->count++] = (__VA_ARGS__);                                                                \
+#define TN_PUSH(arena, vec, ...)                                                                 \
+  do {                                                                                           \
+    if ((vec)->count == (vec)->cap)                                                              \
+      (vec)->at = tn_vec_grow((arena), (vec)->at, (vec)->count, &(vec)->cap, sizeof *(vec)->at); \
+    (vec)->at[(vec)->count++] = (__VA_ARGS__);                                                   \
   } while (0)
 
 /* A growing string, always NUL-terminated once something was added. */
@@ -149,21 +151,47 @@ struct tn_bytes {
   const uint8_t *at;
   size_t size;
 };
-/* Maps (or reads, when it is not a plain file) the whole file; lives as long as the context.  Reports on failure. */
+/* Moves the first `size` bytes of `from` to `to`; false when there are fewer. */
+bool tn_take(struct tn_bytes *from, void *to, size_t size);
+/* The text at the beginning of `from`, with the zero that ends it; false when there is no zero. */
+bool tn_take_text(struct tn_bytes *from, const char **text);
+/* Maps (or reads, when it is not a plain file) the whole file; lives as long as the context.  Reports on
+ * failure. */
 bool tn_file_map(tn_ctx *ctx, const char *path, struct tn_bytes *out);
-/* Gives the memory of a part of a mapped file back; it is read from the file again when it is used again.  For what
- * was copied or hashed and is large.  Bytes of anything else stay as they are. */
+/* Gives the memory of a part of a mapped file back; it is read from the file again when it is used again.  For
+ * what was copied or hashed and is large.  Bytes of anything else stay as they are. */
 void tn_file_forget(tn_ctx *ctx, struct tn_bytes part);
-/* Writes the file whole or not at all: a temporary beside it, fsync, rename.  Reports on failure. */
+/* Which file it is, and when it was changed last: equal stamps, equal bytes, as far as the clock of the file
+ * system can tell. */
+struct tn_stamp {
+  uint64_t device, inode;
+  int64_t size;                   /* -1: there is no such file, or it is a device or a pipe */
+  int64_t modified_ns, status_ns; /* st_mtim and st_ctim */
+};
+struct tn_stamp tn_stamp_of(int fd);
+bool tn_stamp_equal(const struct tn_stamp *a, const struct tn_stamp *b);
+/* Makes now the file's time of modification, finer than the clock of file systems is: whatever is written to it
+ * afterwards shows in its stamp.  -1 as the size when that cannot be. */
+struct tn_stamp tn_stamp_now(int fd);
+/* Writes the file whole or not at all: a temporary beside it, rename.  Reports on failure.  It is not forced to
+ * the disk: what is lost with the machine's power is made again. */
 bool tn_file_write(tn_ctx *ctx, const char *path, const void *bytes, size_t size);
 struct tn_file {
   const char *path;
   struct tn_bytes bytes;
+  int same; /* 0, or a file that is open and holds these bytes: file systems that can share them do */
+  struct tn_stamp stamp; /* set when it was written; size -1: it cannot be known by that */
 };
-/* Writes all of them, or none: what was there before stays whole until every byte is on the disk. */
-bool tn_files_write(tn_ctx *ctx, const struct tn_file *files, size_t count);
-/* Paths of the files that were mapped or read, each once, in order: what a result depends on. */
-const char *const *tn_files_read(const tn_ctx *ctx, size_t *count);
+/* Writes all of them, or none: what was there before stays whole until every byte is written. */
+bool tn_files_write(tn_ctx *ctx, struct tn_file *files, size_t count);
+/* Writes all bytes; 0, or the errno. */
+int tn_write_all(int fd, const void *bytes, size_t size);
+/* The files that were mapped or read, each once, in order, as they were then: what a result depends on. */
+struct tn_file_read {
+  const char *path;
+  struct tn_stamp stamp;
+};
+const struct tn_file_read *tn_files_read(const tn_ctx *ctx, size_t *count);
 /* "dir/name" relative to the folder that holds `path`. */
 char *tn_path_beside(tn_arena *arena, const char *path, const char *name);
 

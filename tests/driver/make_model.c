@@ -13,8 +13,8 @@ static int write_file(const char *folder, const char *name, const void *bytes, s
   return f && fwrite(bytes, 1, size, f) == size && fclose(f) == 0 ? 0 : 1;
 }
 
-/* y[n,2] = x[n,2] + w[2], with w in w.bin. */
-static int external(const char *folder) {
+/* y[n,2] = x[n,2] + w[2], with w in w.bin; newer: of an opset that Tenon does not know. */
+static int external(const char *folder, bool newer) {
   const float w[] = {0.5f, -1};
   struct msg graph = {0}, entry = {0};
   struct msg node = node_msg("", "Add", "shift", "x,w", "y"), x = info_msg("x", ONNX_FLOAT, "n,2"),
@@ -29,8 +29,12 @@ static int external(const char *folder) {
   put_msg(&graph, GRAPH_INITIALIZER, &tensor);
   put_msg(&graph, GRAPH_INPUT, &x);
   put_msg(&graph, GRAPH_OUTPUT, &y);
-  struct msg model = model_msg(&graph);
-  return write_file(folder, "external.onnx", model.at, model.size) || write_file(folder, "w.bin", w, sizeof w);
+  struct msg model = model_msg(&graph), opset = {0};
+  put_int(&opset, 2, 99);
+  if (newer)
+    put_msg(&model, 8, &opset);
+  return write_file(folder, newer ? "newer.onnx" : "external.onnx", model.at, model.size) ||
+         write_file(folder, "w.bin", w, sizeof w);
 }
 
 /* y = NoSuchOp(x), z = com.example.Other(y). */
@@ -51,11 +55,10 @@ static int unsupported(const char *folder) {
   return write_file(folder, "unsupported.onnx", model.at, model.size);
 }
 
-/* Four products with 2048x2048 weights, 64 MiB: more than a struct msg holds, so the weights are written as
- * they come. */
-static int large(const char *folder) {
-  enum { N = 2048, LAYERS = 4 };
-  const size_t bytes = (size_t)N * N * sizeof(float);
+/* Four products with NxN weights: more than a struct msg holds, so the weights are written as they come. */
+static int large(const char *folder, const char *file, int64_t n) {
+  enum { LAYERS = 4 };
+  const size_t count = (size_t)(n * n), bytes = count * sizeof(float);
   struct msg small = {0}, head[LAYERS] = {{0}}, x = info_msg("x", ONNX_FLOAT, "1,k"),
              y = info_msg("v4", ONNX_FLOAT, "1,k");
   size_t graph_size = 0;
@@ -67,7 +70,7 @@ static int large(const char *folder) {
     struct msg node = node_msg("", "Gemm", out, in, out);
     node_attr_int(&node, "transB", 1);
     put_msg(&small, GRAPH_NODE, &node);
-    struct msg tensor = tensor_msg(name, ONNX_FLOAT, 2, (int64_t[]){N, N}, NULL, 0);
+    struct msg tensor = tensor_msg(name, ONNX_FLOAT, 2, (int64_t[]){n, n}, NULL, 0);
     put_varint(&tensor, 9 << 3 | 2);
     put_varint(&tensor, bytes);
     put_varint(&head[i], GRAPH_INITIALIZER << 3 | 2);
@@ -87,13 +90,13 @@ static int large(const char *folder) {
   put_varint(&model, graph_size);
   put_raw(&model, small.at, small.size);
   char path[4096];
-  snprintf(path, sizeof path, "%s/large.onnx", folder);
+  snprintf(path, sizeof path, "%s/%s", folder, file);
   FILE *f = fopen(path, "wb");
   bool good = f && fwrite(model.at, 1, model.size, f) == model.size;
   uint32_t seed = 1;
   for (int i = 0; i < LAYERS && good; i++) {
     good = fwrite(head[i].at, 1, head[i].size, f) == head[i].size;
-    for (size_t k = 0; k < (size_t)N * N && good; k++) {
+    for (size_t k = 0; k < count && good; k++) {
       float value = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
       good = fwrite(&value, sizeof value, 1, f) == 1;
     }
@@ -118,13 +121,17 @@ static int measure(char **argv) {
 
 int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "external"))
-    return external(argv[2]);
+    return external(argv[2], false);
+  if (argc == 3 && !strcmp(argv[1], "newer"))
+    return external(argv[2], true);
   if (argc == 3 && !strcmp(argv[1], "unsupported"))
     return unsupported(argv[2]);
   if (argc == 3 && !strcmp(argv[1], "large"))
-    return large(argv[2]);
+    return large(argv[2], "large.onnx", 2048); /* 64 MiB */
+  if (argc == 3 && !strcmp(argv[1], "medium"))
+    return large(argv[2], "medium.onnx", 512); /* 4 MiB */
   if (argc > 2 && !strcmp(argv[1], "measure"))
     return measure(argv + 2);
-  fprintf(stderr, "usage: make_model external|unsupported|large FOLDER, or measure PROGRAM...\n");
+  fprintf(stderr, "usage: make_model external|newer|unsupported|large|medium FOLDER, or measure PROGRAM...\n");
   return 2;
 }

@@ -2,6 +2,7 @@
 #include "support/support.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -133,10 +134,15 @@ static void all_files_or_none(void **state) {
   tn_arena *arena = tn_ctx_arena(ctx);
   char *a = tn_printf(arena, "%s/a", folder), *b = tn_printf(arena, "%s/b", folder);
   struct tn_bytes bytes, one = {(const uint8_t *)"1", 1}, two = {(const uint8_t *)"22", 2};
-  assert_true(tn_files_write(ctx, (struct tn_file[]){{a, one}, {b, two}}, 2));
+  assert_true(tn_files_write(ctx, (struct tn_file[]){{.path = a, .bytes = one}, {.path = b, .bytes = two}}, 2));
   assert_int_equal(count_entries(), 2);
-  assert_false(tn_files_write(ctx, (struct tn_file[]){{a, two}, {"/dev/full", one}, {b, one}}, 3));
-  assert_false(tn_files_write(ctx, (struct tn_file[]){{a, two}, {folder, one}}, 2));
+  assert_false(tn_files_write(ctx,
+                              (struct tn_file[]){{.path = a, .bytes = two},
+                                                 {.path = "/dev/full", .bytes = one},
+                                                 {.path = b, .bytes = one}},
+                              3));
+  assert_false(
+      tn_files_write(ctx, (struct tn_file[]){{.path = a, .bytes = two}, {.path = folder, .bytes = one}}, 2));
   assert_int_equal(count_entries(), 2);
   assert_true(tn_file_map(ctx, a, &bytes) && bytes.size == 1);
   assert_true(tn_file_map(ctx, b, &bytes) && bytes.size == 2);
@@ -154,10 +160,71 @@ static void what_was_read(void **state) {
   assert_true(tn_file_map(ctx, "/dev/null", &bytes));
   assert_false(tn_file_map(ctx, "/nowhere/x", &bytes));
   assert_true(tn_file_map(ctx, "/dev/null", &bytes));
-  const char *const *paths = tn_files_read(ctx, &count);
+  const struct tn_file_read *read = tn_files_read(ctx, &count);
   assert_int_equal(count, 1);
-  assert_string_equal(paths[0], "/dev/null");
+  assert_string_equal(read[0].path, "/dev/null");
+  assert_int_equal(read[0].stamp.size, -1);
   tn_ctx_destroy(ctx);
+}
+
+static struct tn_stamp stamp_of(const char *path) {
+  int fd = open(path, O_RDONLY);
+  struct tn_stamp stamp = tn_stamp_of(fd);
+  close(fd);
+  return stamp;
+}
+
+/* What is written to a file right after this compiler wrote it shows, however soon. */
+static void stamps(void **state) {
+  tn_ctx *ctx = *state;
+  char *path = tn_printf(tn_ctx_arena(ctx), "%s/a", folder);
+  for (int i = 0; i < 100; i++) {
+    struct tn_file file = {.path = path, .bytes = {(const uint8_t *)"some", 4}};
+    assert_true(tn_files_write(ctx, &file, 1));
+    struct tn_stamp before = file.stamp, after = stamp_of(path);
+    assert_true(tn_stamp_equal(&before, &after));
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "more", 4, 0), 4);
+    close(fd);
+    after = stamp_of(path);
+    assert_false(tn_stamp_equal(&before, &after));
+  }
+  struct tn_bytes bytes;
+  size_t count;
+  tn_ctx *reading = tn_ctx_create(NULL);
+  assert_true(tn_file_map(reading, path, &bytes));
+  struct tn_stamp now = stamp_of(path);
+  assert_true(tn_stamp_equal(&tn_files_read(reading, &count)->stamp, &now));
+  assert_true(tn_file_write(ctx, path, "others", 6) && tn_file_map(reading, path, &bytes));
+  assert_int_equal(tn_files_read(reading, &count)->stamp.size, -1); /* it was two files */
+  tn_ctx_destroy(reading);
+  unlink(path);
+  now = stamp_of(path);
+  assert_false(tn_stamp_equal(&now, &now));
+}
+
+/* From a file that holds the bytes; or holds but their beginning. */
+static void copies(void **state) {
+  tn_ctx *ctx = *state;
+  char *from = tn_printf(tn_ctx_arena(ctx), "%s/a", folder), *to = tn_printf(tn_ctx_arena(ctx), "%s/b", folder);
+  enum { SIZE = 3 << 20 };
+  char *content = tn_alloc(tn_ctx_arena(ctx), SIZE);
+  for (int i = 0; i < SIZE; i++)
+    content[i] = (char)(i * 7 + i / 256);
+  for (size_t held = SIZE;; held = SIZE / 3) {
+    assert_true(tn_file_write(ctx, from, content, held));
+    struct tn_file file = {.path = to, .bytes = {(const uint8_t *)content, SIZE}};
+    file.same = open(from, O_RDONLY);
+    struct tn_bytes bytes;
+    assert_true(file.same > 0 && tn_files_write(ctx, &file, 1) && tn_file_map(ctx, to, &bytes));
+    assert_int_equal(bytes.size, SIZE);
+    assert_memory_equal(bytes.at, content, SIZE);
+    close(file.same);
+    if (held < SIZE)
+      break;
+  }
+  unlink(from);
+  unlink(to);
 }
 
 static void forgotten_parts_read_the_same(void **state) {
@@ -196,6 +263,8 @@ int main(void) {
       cmocka_unit_test(failed_write_leaves_the_old_file),
       cmocka_unit_test(forgotten_parts_read_the_same),
       cmocka_unit_test(what_was_read),
+      cmocka_unit_test(stamps),
+      cmocka_unit_test(copies),
       cmocka_unit_test(all_files_or_none),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
