@@ -7,8 +7,8 @@
  *  3. if it reduces, given a register tile: rows of a loop that reuses what the vector axis loads;
  *  4. split into column and row segments, so that no remainder runs as scalars where the target has masks;
  *     constant operands are packed in the order in which the inner loop reads them (schedule_pack.c).
- * Loops around several bands (kernels by rows) are blocked, and their bands scheduled one by one (schedule_rows.c).
- * Whatever else does not form a band (searches, sorts, scatters) stays as it was defined. */
+ * Loops around several bands (kernels by rows) are blocked, and their bands scheduled one by one
+ * (schedule_rows.c). Whatever else does not form a band (searches, sorts, scatters) stays as it was defined. */
 #include "codegen/schedule.h"
 
 /* ---- bands -------------------------------------------------------------------------------------------------
@@ -384,7 +384,17 @@ static void schedule_reduction(const struct tn_target *t, struct tn_band *b, str
       return;
     }
   }
-  tn_build_tiled_reduction(t, b, c, axis, lanes);
+  if (!tn_build_few_columns(t, b, c, axis, lanes))
+    tn_build_tiled_reduction(t, b, c, axis, lanes);
+}
+
+void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
+  if (b->loops)
+    collapse(b);
+  if (b->reduce)
+    schedule_reduction(t, b, c);
+  else
+    tn_schedule_pointwise(t, b, c);
 }
 
 /* ---- buffers that are no longer read -----------------------------------------------------------------------
@@ -470,12 +480,7 @@ void tn_schedule_list(const struct tn_target *t, struct tn_stmt *list, struct tn
     struct tn_cursor at = *c;
     if (find_band(c->nest, first, &band)) {
       band.jam = jam;
-      if (band.loops)
-        collapse(&band);
-      if (band.reduce)
-        schedule_reduction(t, &band, &at);
-      else
-        tn_schedule_pointwise(t, &band, &at);
+      tn_schedule_band(t, &band, &at);
     } else if (!tn_schedule_rows(t, first, &at)) {
       *c->end = first;
     }

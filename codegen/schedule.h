@@ -54,6 +54,10 @@ void tn_half_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor
 
 void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                                    int lanes);
+/* acc = `term`, in which the innermost variable is still r's, combined: whole vectors, then the rest in masked
+ * lanes or one by one.  jam: as a band's. */
+void tn_reduce_in_lanes(const struct tn_target *t, struct tn_cursor *at, const struct tn_stmt *r,
+                        struct tn_expr *term, int lanes, int jam);
 void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                               struct tn_var *axis, int lanes);
 
@@ -63,6 +67,13 @@ bool tn_build_contraction(const struct tn_target *t, struct tn_band *b, struct t
                           struct tn_var *axis, int lanes);
 /* Whether the band is such a sum with enough rows that staging its column operand pays. */
 bool tn_contraction_stages(const struct tn_target *t, struct tn_band *b, struct tn_var *axis, int lanes);
+/* Cycles of that tile for each result, estimated; huge when the band is no such sum. */
+double tn_contraction_cycles(const struct tn_target *t, struct tn_band *b, struct tn_var *axis, int lanes);
+/* Such a sum with few columns and its lanes along the sum, where that is faster; false: nothing built. */
+bool tn_build_few_columns(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
+                          struct tn_var *axis, int lanes);
+/* A band with its loops collapsed first. */
+void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 /* A band without a reduction. */
 void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 

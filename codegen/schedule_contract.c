@@ -36,6 +36,7 @@ struct contraction {
   /* the choice */
   int tile_rows[2], tile_vectors;
   bool stage_rows, stage_columns;
+  double cycles; /* of all results */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -149,7 +150,7 @@ static void choose_tile(struct contraction *k) {
         if (need > regs - 4) /* LLVM likes to load the next step early */
           cycles *= 1.03;
         if (cycles < best * 0.999) {
-          best = cycles;
+          best = k->cycles = cycles;
           k->tile_rows[0] = (int)r0;
           k->tile_rows[1] = (int)r1;
           k->tile_vectors = vectors;
@@ -440,6 +441,13 @@ static bool open_contraction(struct contraction *k, const struct tn_target *t, s
 bool tn_contraction_stages(const struct tn_target *t, struct tn_band *b, struct tn_var *axis, int lanes) {
   struct contraction k;
   return open_contraction(&k, t, b, axis, lanes) && k.stage_columns;
+}
+
+double tn_contraction_cycles(const struct tn_target *t, struct tn_band *b, struct tn_var *axis, int lanes) {
+  struct contraction k;
+  if (!open_contraction(&k, t, b, axis, lanes))
+    return 1e300;
+  return k.cycles / (double)(axis->extent * extent_of(k.row[0]) * extent_of(k.row[1]));
 }
 
 bool tn_build_contraction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,

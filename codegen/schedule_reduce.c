@@ -5,10 +5,8 @@
 /* Lanes that hold so few elements are not worth a second combination across them. */
 #define FEW_IN_TAIL 2
 
-/* acc = `term`, in which the innermost variable is still r's, combined: whole vectors, then the rest in masked
- * lanes or one by one. */
-static void reduce_in_lanes(const struct tn_target *t, struct tn_cursor *at, const struct tn_stmt *r,
-                            struct tn_expr *term, int lanes, int jam) {
+void tn_reduce_in_lanes(const struct tn_target *t, struct tn_cursor *at, const struct tn_stmt *r,
+                        struct tn_expr *term, int lanes, int jam) {
   struct tn_nest *n = at->nest;
   struct tn_var *acc = r->reduce.acc, *over[TN_MAX_REDUCE];
   int kept = r->reduce.count - 1;
@@ -73,8 +71,8 @@ void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b,
     struct tn_expr *position = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, block), tile), tn_ex_var(n, row));
     position = tn_ix_offset(n, position, start);
     int count = row_axis ? 1 : 0;
-    reduce_in_lanes(t, &at, r, tn_ex_replace(n, r->reduce.term, count, &row_axis, &position), lanes,
-                    (int)tile * (b->jam > 1 ? b->jam : 1));
+    tn_reduce_in_lanes(t, &at, r, tn_ex_replace(n, r->reduce.term, count, &row_axis, &position), lanes,
+                       (int)tile * (b->jam > 1 ? b->jam : 1));
     for (const struct tn_stmt *s = b->stores; s; s = s->next)
       tn_st_store(&at, s->store.buf, tn_ex_replace(n, s->store.index, count, &row_axis, &position),
                   tn_ex_replace(n, s->store.value, count, &row_axis, &position),

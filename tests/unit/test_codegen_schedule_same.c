@@ -327,6 +327,27 @@ EVAL_TEST(kernels) {
   check_same(f, "bytes shuffled", kernel(f, 2, bytes, TN_OP_COUNT, shuffled));
 }
 
+/* Few columns: lanes along the sum; what follows the sums element by element is in vectors too. */
+EVAL_TEST(few_columns) {
+  static const tn_dim sizes[][3] = {{1, 70, 7}, {5, 131, 5}, {9, 64, 3}, {1400, 33, 3}, {2, 16, 16}};
+  for (size_t k = 0; k < TN_COUNT(sizes); k++) {
+    const tn_dim *s = sizes[k];
+    struct tn_value *in[3] = {small(f, TN_F32, SHAPE(s[0], s[1])), small(f, TN_F32, SHAPE(s[1], s[2])),
+                              small(f, TN_F32, SHAPE(s[2]))};
+    check_same(f, "few columns", tn_matmul(&f->b, in[0], in[1]));
+    check_same(f, "few columns and relu", kernel(f, 3, in, TN_MATMUL, dense_relu));
+  }
+  struct tn_value *conv[3] = {small(f, TN_F32, SHAPE(1, 6, 9, 17)), small(f, TN_F32, SHAPE(3, 3, 17, 3)),
+                              small(f, TN_F32, SHAPE(1, 6, 9, 3))};
+  check_same(f, "conv with few channels", kernel(f, 3, conv, TN_CONV, padded_conv));
+  struct tn_value *in[3] = {small(f, TN_F32, SHAPE(5, 130)), small(f, TN_F32, SHAPE(130, 3)),
+                            small(f, TN_F32, SHAPE(3))};
+  struct tn_nest *n = lowered(f, kernel(f, 3, in, TN_MATMUL, dense_relu)->def, true);
+  tn_schedule(&targets[TN_COUNT(targets) - 1], n);
+  const char *text = tn_nest_print(tn_ctx_arena(f->ctx), n);
+  assert_non_null(strstr(text, " lanes l"));
+}
+
 static struct tn_value *pool(struct fixture *f, struct tn_value *x, int kind, int64_t window, int64_t stride,
                              int64_t pad) {
   struct tn_node *node = tn_node_make(&f->b, TN_POOL, 1, &x, 1);
@@ -514,11 +535,10 @@ int main(int argc, char **argv) {
     seeds_to = strtoull(argv[2], NULL, 10);
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(matmuls), cmocka_unit_test(convs),    cmocka_unit_test(reduces),
-      cmocka_unit_test(kernels), cmocka_unit_test(bytes),    cmocka_unit_test(gathered),
-      cmocka_unit_test(pools),   cmocka_unit_test(scatters), cmocka_unit_test(rows),
-      cmocka_unit_test(places),
-      cmocka_unit_test(chains),
+      cmocka_unit_test(matmuls), cmocka_unit_test(convs),       cmocka_unit_test(reduces),
+      cmocka_unit_test(kernels), cmocka_unit_test(bytes),       cmocka_unit_test(gathered),
+      cmocka_unit_test(pools),   cmocka_unit_test(scatters),    cmocka_unit_test(rows),
+      cmocka_unit_test(places),  cmocka_unit_test(few_columns), cmocka_unit_test(chains),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
