@@ -81,7 +81,8 @@ bool tn_fuse_affordable(const struct tn_node *node, double evals);
 /* Whether computing it in each of several kernels is better than storing it once. */
 /* (depth: readers already so repeated; contractions_only: no other kind of node reads it) */
 bool tn_fuse_repeatable(const struct tn_node *node, int depth, bool contractions_only);
-/* Comes from a reduction through elementwise nodes that can be its epilogue. */
+/* Comes from a reduction through elementwise nodes that can be its epilogue, and is none that had better be computed
+ * by its reader, from fewer bytes. */
 bool tn_fuse_ends_reduction(const struct tn_node *node);
 
 /* ---- fuse_rows.c ---- */

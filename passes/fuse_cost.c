@@ -255,6 +255,34 @@ static bool ends_reduction(const struct tn_node *node, int depth) {
   return false;
 }
 
+/* The operand of the result's shape when there is one such; NULL: none or several. */
+static const struct tn_value *only_operand(const struct tn_node *node) {
+  const struct tn_value *only = NULL;
+  for (int i = 0; i < node->in_count; i++) {
+    if (!tn_shape_equal(&node->in[i]->type, &node->out[0]->type) || node->in[i]->def == NULL ||
+        node->in[i]->def->op == TN_CONSTANT)
+      continue;
+    if (only && only != node->in[i])
+      return NULL;
+    only = node->in[i];
+  }
+  return only;
+}
+
+/* Simple arithmetic on a value of fewer bytes, as when bytes are dequantized. */
+static bool widens(const struct tn_node *node) {
+  const size_t size = tn_dtype_size(node->out[0]->type.dtype);
+  for (int depth = 0; depth < 8 && has(node, TN_ELEMENTWISE) && cost_of(node) == SIMPLE; depth++) {
+    const struct tn_value *operand = only_operand(node);
+    if (!operand)
+      return false;
+    if (tn_dtype_size(operand->type.dtype) < size)
+      return true;
+    node = operand->def;
+  }
+  return false;
+}
+
 bool tn_fuse_ends_reduction(const struct tn_node *node) {
-  return has(node, TN_ELEMENTWISE) && ends_reduction(node, 8);
+  return has(node, TN_ELEMENTWISE) && ends_reduction(node, 8) && !widens(node);
 }

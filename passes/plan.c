@@ -241,17 +241,60 @@ static bool overwrites_safely(const struct plan *plan, const struct tn_node *ker
   return true;
 }
 
+/* The window of the operand's buffer that the result's buffer may be, so that result and operand lie at the
+ * same place: both were put there by pads, and the result's border is within the operand's.  False: it may not.
+ */
+static bool window_of_pad(const struct plan *plan, const struct tn_value *operand,
+                          const struct tn_value *result, struct tn_window *out) {
+  const struct tn_placing *a = &plan->placing[operand->id], *b = &plan->placing[result->id];
+  if (!a->parent || !b->parent || a->reshaped || b->reshaped || plan->placing[a->parent->id].parent ||
+      !tn_plan_may_take_window(b->parent, plan->placing))
+    return false;
+  int64_t stride = 1;
+  *out = (struct tn_window){0};
+  for (int d = result->type.rank - 1; d >= 0; d--) {
+    int64_t shift = a->start[d] - b->start[d], extent = a->parent->type.dim[d];
+    if (a->step[d] != 1 || b->step[d] != 1 || shift < 0 || shift + b->parent->type.dim[d] > extent)
+      return false;
+    out->offset += shift * stride;
+    out->stride[d] = stride;
+    stride *= extent;
+  }
+  return true;
+}
+
+/* Gives the result the place of the operand in its buffer; false: that cannot be. */
+static bool take_window(struct plan *plan, struct tn_value *operand, struct tn_value *result) {
+  struct tn_window whole;
+  if (same_window(plan, operand, result))
+    return group_of(plan, tn_plan_root(operand))->bytes == group_of(plan, result)->bytes;
+  if (!plan->window[operand->id] || !tn_shape_equal(&operand->type, &result->type))
+    return false;
+  if (!plan->window[result->id]) {
+    if (!tn_plan_may_take_window(result, plan->placing))
+      return false;
+  } else {
+    if (!window_of_pad(plan, operand, result, &whole))
+      return false;
+    struct tn_window *kept = TN_NEW(plan->pass->scratch, struct tn_window);
+    *kept = whole;
+    plan->window[plan->placing[result->id].parent->id] = kept;
+  }
+  plan->window[result->id] = plan->window[operand->id];
+  return true;
+}
+
 static void share_in_kernel(struct plan *plan, struct tn_node *kernel, int32_t time) {
-  const struct group *result = group_of(plan, kernel->out[0]);
-  if (result->first != time)
+  struct tn_value *out = kernel->out[0];
+  if (group_of(plan, out)->first != time)
     return;
-  for (int i = 0; i < kernel->in_count; i++)
-    if (kernel->in[i] && dies_at(plan, kernel->in[i], time) &&
-        group_of(plan, tn_plan_root(kernel->in[i]))->bytes == result->bytes &&
-        same_window(plan, kernel->in[i], kernel->out[0]) && overwrites_safely(plan, kernel, i)) {
-      join(plan, kernel->out[0], tn_plan_root(kernel->in[i]));
+  for (int i = 0; i < kernel->in_count; i++) {
+    struct tn_value *in = kernel->in[i];
+    if (in && dies_at(plan, in, time) && overwrites_safely(plan, kernel, i) && take_window(plan, in, out)) {
+      join(plan, out, tn_plan_root(in));
       return;
     }
+  }
 }
 
 /* A body's output may be computed into the carried storage when the old value is no longer read. */

@@ -29,4 +29,7 @@ size_t tn_plan_placings(struct tn_pass *pass, struct tn_graph *graph, enum tn_pl
 const struct tn_window *tn_plan_window(tn_arena *arena, const struct tn_placing *placing,
                                        const struct tn_value *value);
 
+/* Whether the value may be stored as a window of some buffer though no placing says so. */
+bool tn_plan_may_take_window(const struct tn_value *value, const struct tn_placing *placing);
+
 #endif

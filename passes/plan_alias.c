@@ -86,11 +86,47 @@ static bool same_count(const struct tn_type *a, const struct tn_type *b) {
   return tn_shape_equal(a, b);
 }
 
+static struct tn_node *anchor_of(const struct tn_node *kernel) {
+  int64_t ordinal = tn_get_int(kernel, TN_KERNEL_anchor);
+  struct tn_node *node = ordinal < 0 ? NULL : kernel->region[0]->first;
+  while (node && ordinal-- > 0)
+    node = node->next;
+  return node;
+}
+
+static bool leads_to(const struct tn_value *value, const struct tn_node *node) {
+  for (size_t i = 0; i < value->uses.count; i++) {
+    const struct tn_node *user = value->uses.at[i].node;
+    if (user == node)
+      return true;
+    for (int k = 0; k < user->out_count; k++)
+      if (leads_to(user->out[k], node))
+        return true;
+  }
+  return false;
+}
+
+/* Whether a reduction's epilogue reads the operand, element by element of its result, and nothing else does: a
+ * sum with a residual.  Each element is stored once, after it is computed. */
+static bool read_by_epilogue(const struct tn_node *kernel, int operand) {
+  const struct tn_node *anchor = anchor_of(kernel);
+  const struct tn_value *value = kernel->region[0]->inputs.at[operand];
+  if (!anchor || !(tn_op_info(anchor->op)->flags & TN_REDUCE) ||
+      !tn_shape_equal(&value->type, &kernel->out[0]->type) || leads_to(value, anchor))
+    return false;
+  for (size_t i = 0; i < value->uses.count; i++)
+    if (!(tn_op_info(value->uses.at[i].node->op)->flags & TN_ELEMENTWISE))
+      return false;
+  return true;
+}
+
 bool tn_plan_same_elements(const struct tn_node *kernel, int operand) {
   const struct tn_type *out = &kernel->out[0]->type, *in = &kernel->in[operand]->type;
   if (kernel->op != TN_KERNEL || kernel->out_count != 1 ||
       tn_dtype_size(in->dtype) != tn_dtype_size(out->dtype) || !same_count(in, out))
     return false;
+  if (read_by_epilogue(kernel, operand))
+    return true;
   /* Broadcasting and reshaping never make fewer elements, so with as many at both ends every element of the
    * operand meets the result's element of the same number.  A kernel by rows reads a row as a whole, before it
    * writes that row of its result. */

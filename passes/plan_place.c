@@ -66,6 +66,18 @@ static bool may_be_window(const struct tn_graph *graph, const struct tn_value *v
          read_by_kernels_alone(value) && stores_anywhere(value->def) && tn_type_static(&value->type);
 }
 
+bool tn_plan_may_take_window(const struct tn_value *value, const struct tn_placing *placing) {
+  if (!may_be_window(value->home, value, placing))
+    return false;
+  for (size_t i = 0; i < value->uses.count; i++) { /* what lies in it counts by its strides */
+    const struct tn_node *reader = value->uses.at[i].node;
+    for (int k = 0; k < reader->out_count; k++)
+      if (placing[reader->out[k]->id].parent == value)
+        return false;
+  }
+  return true;
+}
+
 /* The kernel's result behind a view that nothing else views and that can lie where the view is to lie; NULL:
  * none. */
 static struct tn_value *viewed(const struct tn_graph *graph, const struct tn_value *view,
