@@ -90,6 +90,7 @@ struct reduction {
   struct points *pts;
   LLVMValueRef *acc; /* current accumulator of point i, chain k at [i * chains + k] */
   int chains;        /* independent accumulators a point, to hide latency */
+  int64_t step;      /* of a trip through the innermost loop; -1: outside of it */
 };
 
 /* An i32 that was an integer of at most 16 bits, and fits in as many with a sign. */
@@ -164,16 +165,33 @@ static void separate_steps(struct tn_emit *e, const struct reduction *r) {
   LLVMBuildCall2(e->b, type, barrier, NULL, 0, "");
 }
 
+static void prefetch(struct tn_emit *e, const struct reduction *r) {
+  const struct tn_prefetch *hint = r->st->reduce.prefetch;
+  if (!hint || r->step < 0 || r->step % hint->every)
+    return;
+  LLVMTypeRef pointer = LLVMPointerTypeInContext(e->c, 0), i32 = LLVMInt32TypeInContext(e->c);
+  LLVMValueRef read = LLVMConstInt(i32, 0, 0), second_level = LLVMConstInt(i32, 2, 0),
+               data = LLVMConstInt(i32, 1, 0);
+  LLVMValueRef index = tn_emit_expr(e, &r->pts->at[0], hint->index).v;
+  for (int line = 0; line < hint->lines; line++) {
+    int64_t offset = line * (TN_CACHE_LINE / (int64_t)tn_dtype_size(hint->buf->dtype));
+    LLVMValueRef at = tn_emit_address(e, hint->buf, LLVMBuildAdd(e->b, index, tn_emit_index(e, offset), ""));
+    tn_emit_call(e, "llvm.prefetch", &pointer, 1, (LLVMValueRef[]){at, read, second_level, data}, 4);
+  }
+}
+
 static void reduce_level(struct tn_emit *e, struct reduction *r, int level);
 
 /* One value of the level's variable: everything inside it. */
 static void reduce_at(struct tn_emit *e, struct reduction *r, int level, LLVMValueRef value, int chain) {
   set_everywhere(e, r->pts, r->st->reduce.var[level], (struct tn_val){value, false});
   e->stamp++;
-  if (level + 1 == r->st->reduce.count)
+  if (level + 1 == r->st->reduce.count) {
+    prefetch(e, r);
     reduce_step(e, r, chain);
-  else
+  } else {
     reduce_level(e, r, level + 1);
+  }
 }
 
 static void reduce_level(struct tn_emit *e, struct reduction *r, int level) {
@@ -201,8 +219,10 @@ static void reduce_level(struct tn_emit *e, struct reduction *r, int level) {
       LLVMValueRef at = i ? LLVMBuildNSWAdd(e->b, first, tn_emit_index(e, i), "") : first;
       if (i)
         separate_steps(e, r);
+      r->step = innermost ? i : -1;
       reduce_at(e, r, level, at, (int)(i % r->chains));
     }
+    r->step = -1;
     close_counted(e, &loop, r->acc, trips);
   }
   for (int64_t i = trips * step; i < extent; i++)
@@ -235,7 +255,7 @@ static void emit_reduce(struct tn_emit *e, struct points *pts, const struct tn_s
   enum tn_dtype dtype = st->reduce.acc->dtype;
   enum tn_op combine = st->reduce.combine;
   bool own_lanes = st->reduce.lane;
-  struct reduction r = {.st = st, .pts = pts, .chains = 1};
+  struct reduction r = {.st = st, .pts = pts, .chains = 1, .step = -1};
   if (own_lanes && st->reduce.unroll > 1)
     r.chains = st->reduce.unroll < 4 ? st->reduce.unroll : 4;
   if (own_lanes && e->lane)

@@ -101,6 +101,15 @@ enum tn_st {
 };
 
 #define TN_MAX_REDUCE 10
+#define TN_CACHE_LINE 64 /* bytes */
+
+/* A hint of a reduction: every so many steps of its innermost loop, `lines` cache lines from buf[index] on are asked
+ * for, to be in the second-level cache later.  The index may lie past the buffer's end. */
+struct tn_prefetch {
+  struct tn_buf *buf;
+  struct tn_expr *index;
+  int lines, every;
+};
 
 struct tn_stmt {
   enum tn_st kind;
@@ -120,6 +129,7 @@ struct tn_stmt {
       struct tn_expr *term;
       struct tn_var *lane; /* NULL, or one more loop, innermost, whose iterations are done at once */
       int unroll; /* iterations of the innermost loop a trip; >= all loops' product: no loop is left */
+      struct tn_prefetch *prefetch; /* or NULL */
     } reduce;
     struct {
       struct tn_var *var;

@@ -124,6 +124,13 @@ static void print_list(struct printer *p, const struct tn_nest *n, const struct 
         tn_str_add(s, " unroll %d", st->reduce.unroll);
       tn_str_add(s, " : ");
       print_expr(p, n, st->reduce.term);
+      if (st->reduce.prefetch) {
+        tn_str_add(s, " prefetch %d every %d ", st->reduce.prefetch->lines, st->reduce.prefetch->every);
+        print_buf(p, n, st->reduce.prefetch->buf);
+        tn_str_add(s, "[");
+        print_expr(p, n, st->reduce.prefetch->index);
+        tn_str_add(s, "]");
+      }
       break;
     case TN_ST_LET:
     case TN_ST_SET:

@@ -33,6 +33,35 @@ struct tn_packed {
   struct tn_var *outer[TN_MAX_REDUCE];
 };
 
+/* A stretch of a row loop: `whole` blocks of `rows` iterations from `start`. */
+struct tn_cut {
+  int64_t start, whole, rows;
+};
+
+/* A sum of products whose rows share what the vector axis loads: schedule_contract.c chooses, schedule_panels.c
+ * builds. */
+struct tn_contraction {
+  const struct tn_target *t;
+  struct tn_nest *n;
+  struct tn_band *band;
+  struct tn_var *axis;   /* columns */
+  struct tn_var *row[2]; /* inner and outer row loop, or NULL */
+  int lanes;
+  enum tn_op op;                  /* of the term: TN_MUL, TN_DOT_S, TN_DOT_U */
+  struct tn_expr *columns, *rows; /* its operands that change with the columns, with the rows */
+  bool columns_first;
+  int64_t steps; /* of the sum */
+  /* the choice */
+  int tile_rows[2], tile_vectors;
+  bool stage_rows, stage_columns;
+  double cycles; /* of all results */
+};
+/* Cuts a row loop into blocks of `rows`, and what is left: at most two cuts. */
+int tn_cut_rows(int64_t extent, int64_t rows, struct tn_cut *out);
+/* All rows, for one stretch of columns that is packed as said or not (NULL). */
+void tn_build_panels(struct tn_contraction *k, struct tn_cursor *c, const struct tn_segment *seg,
+                     const struct tn_packed *packed);
+
 /* Emits the band's loops with the axis cut as `seg` says and `rows` iterations of `row_axis` as a tile. */
 struct tn_rows {
   struct tn_var *axis;  /* NULL: no tile */

@@ -135,6 +135,8 @@ void tn_st_replace(struct tn_nest *n, struct tn_stmt *list, int count, struct tn
     case TN_ST_REDUCE:
       REPLACE(s->reduce.init);
       REPLACE(s->reduce.term);
+      if (s->reduce.prefetch)
+        REPLACE(s->reduce.prefetch->index);
       break;
     case TN_ST_LET:
     case TN_ST_SET:

@@ -348,6 +348,42 @@ EVAL_TEST(few_columns) {
   assert_non_null(strstr(text, " lanes l"));
 }
 
+static void check_cut(struct fixture *f, struct tn_node *node, const char *part) {
+  struct tn_nest *n = lowered(f, node, true);
+  tn_schedule(&targets[1], n);
+  const char *text = tn_nest_print(tn_ctx_arena(f->ctx), n);
+  if (!strstr(text, part))
+    fail_msg("no %s in\n%s", part, text);
+}
+
+/* Sums so long that their columns leave the first-level cache are cut; what follows is fetched. */
+EVAL_TEST(chunks) {
+  static const tn_dim sizes[][3] = {{19, 200, 40}, {30, 149, 9}, {2, 500, 33}, {16, 97, 64}};
+  for (size_t k = 0; k < TN_COUNT(sizes); k++) {
+    const tn_dim *s = sizes[k];
+    struct tn_value *x = small(f, TN_F32, SHAPE(s[0], s[1])), *y = small(f, TN_F32, SHAPE(s[1], s[2]));
+    struct tn_value *product = tn_matmul(&f->b, x, y);
+    check_same(f, tn_printf(tn_ctx_arena(f->ctx), "long product %d", (int)k), product);
+    struct tn_value *in[3] = {x, y, small(f, TN_F32, SHAPE(s[2]))};
+    check_same(f, "long dense and relu", kernel(f, 3, in, TN_MATMUL, dense_relu));
+    if (s[0] > 8) /* more than a tile */
+      check_cut(f, product->def, "local sums");
+  }
+  for (int k = 0; k < 2; k++) {
+    static const int64_t strides[][2] = {{1, 1}, {2, 2}};
+    struct tn_value *in[2] = {small(f, TN_F32, SHAPE(2, 13, 9, 24)), small(f, TN_F32, SHAPE(3, 3, 24, 20))};
+    struct tn_node *node = tn_node_make(&f->b, TN_CONV, 2, in, 1);
+    tn_set_ints(node, TN_CONV_strides, strides[k], 2);
+    tn_set_ints(node, TN_CONV_dilations, INTS(1, 1));
+    tn_set_int(node, TN_CONV_group, 1);
+    check_same(f, "long conv", finished(f, node));
+    check_cut(f, node, "local sums");
+    check_cut(f, node, "prefetch");
+  }
+  struct tn_value *bytes = bytes_of(f, TN_I8, SHAPE(30, 700), 0), *w = bytes_of(f, TN_I8, SHAPE(700, 20), 3);
+  check_same(f, "long sum of bytes", of_bytes(f, TN_MATMUL, bytes, w, 0, 0, 0));
+}
+
 static struct tn_value *pool(struct fixture *f, struct tn_value *x, int kind, int64_t window, int64_t stride,
                              int64_t pad) {
   struct tn_node *node = tn_node_make(&f->b, TN_POOL, 1, &x, 1);
@@ -538,7 +574,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(matmuls), cmocka_unit_test(convs),       cmocka_unit_test(reduces),
       cmocka_unit_test(kernels), cmocka_unit_test(bytes),       cmocka_unit_test(gathered),
       cmocka_unit_test(pools),   cmocka_unit_test(scatters),    cmocka_unit_test(rows),
-      cmocka_unit_test(places),  cmocka_unit_test(few_columns), cmocka_unit_test(chains),
+      cmocka_unit_test(places),  cmocka_unit_test(few_columns), cmocka_unit_test(chunks),
+      cmocka_unit_test(chains),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
