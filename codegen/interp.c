@@ -5,9 +5,10 @@
  * told from one after the other: over the iterations of a perfect nest of loops whose body only declares,
  * reduces and stores, or over those of a reduction.  Everything else runs with one lane.
  *
- * Loop kinds and the schedule of a reduction do not matter here: iterations are done in order, and sums are
- * summed in order.  Every access is checked; scratch starts as garbage. */
-#include "codegen/nest.h"
+ * Loops that only copy need no tape (strided.c).  Loop kinds and the schedule of a reduction do not matter
+ * here: iterations are done in order, and sums are summed in order.  Every access is checked; scratch starts as
+ * garbage. */
+#include "codegen/strided.h"
 
 enum { LANES = 256 };
 
@@ -42,6 +43,9 @@ struct code {
   struct row *var[TN_MAX_REDUCE * 2];
   int64_t total;
   TN_VEC(struct row *) outer; /* variables from around that the lanes read */
+  /* Of a loop that is a copy, else NULL: */
+  const struct tn_strided *copy;
+  uint8_t *to, *from;
 };
 
 struct storage {
@@ -222,8 +226,21 @@ static void bind_loops_of(struct interp *in, const struct tn_stmt *reduce) {
     in->bound[reduce->reduce.lane->id] = true;
 }
 
+static bool plan_copy(struct interp *in, struct code *c) {
+  struct tn_strided *copy = TN_NEW(in->arena, struct tn_strided);
+  const struct tn_buf *to, *from;
+  if (!tn_is_strided_copy(c->s, copy, &to, &from) || overlap(in, to, from))
+    return false;
+  c->copy = copy;
+  c->to = storage_of(in, to)->data;
+  c->from = storage_of(in, from)->data;
+  return true;
+}
+
 /* The whole perfect nest that starts at loop c as one, when its body runs in lanes. */
 static void plan_loop(struct interp *in, struct code *c) {
+  if (plan_copy(in, c))
+    return;
   c->body = plan_list(in, c->s->loop.body);
   const struct tn_stmt *innermost = c->s;
   struct code *leaf = c->body;
@@ -506,6 +523,10 @@ static void reduce_along(struct interp *in, const struct code *c) {
 static void run_list(struct interp *in, const struct code *list, int lanes);
 
 static void run_loop(struct interp *in, const struct code *c) {
+  if (c->copy) {
+    tn_copy_strided(c->copy, c->to, c->from);
+    return;
+  }
   if (c->count == 0) {
     struct row *var = var_row(in, c->s->loop.var);
     for (int64_t i = 0; i < c->s->loop.var->extent; i++) {

@@ -1,6 +1,7 @@
 /* Packing constants: the operand that the vector axis walks is stored in the order in which the inner loop
  * reads it - panel by panel, in a panel reduction step by step - so that it streams, and needs no masks. */
 #include "codegen/schedule.h"
+#include "codegen/strided.h"
 
 bool tn_ex_of_loops(const struct tn_expr *index) {
   for (int i = 0; index->kind == TN_EX_AFFINE && i < index->affine.count; i++)
@@ -20,9 +21,8 @@ bool tn_pack(struct tn_band *b, struct tn_expr *load, struct tn_var *axis, const
     return false;
 
   /* Loops in packed order: result loops it depends on, panel, reduction loops, column. */
-  struct {
-    int64_t extent, stride;
-  } loop[2 * TN_MAX_REDUCE + 2];
+  struct tn_strided copy = {.size = tn_dtype_size(from->dtype)};
+  struct tn_strided_loop *loop = copy.loop;
   int count = 0;
   int64_t stride, width = (int64_t)seg->lanes * seg->vectors, elements = 1;
   for (int i = 0; i < b->loops; i++) {
@@ -32,47 +32,51 @@ bool tn_pack(struct tn_band *b, struct tn_expr *load, struct tn_var *axis, const
       return false;
     out->outer[out->outer_count++] = b->loop[i];
     loop[count].extent = b->loop[i]->extent;
-    loop[count++].stride = stride;
+    loop[count++].from = stride;
   }
   int64_t column;
   if (!tn_ex_stride(index, axis, &column))
     return false;
   int panel = count;
   loop[count].extent = seg->whole;
-  loop[count++].stride = column * width;
+  loop[count++].from = column * width;
   for (int i = 0; i < r->reduce.count; i++) {
     if (!tn_ex_stride(index, r->reduce.var[i], &stride))
       return false;
     loop[count].extent = r->reduce.var[i]->extent;
-    loop[count++].stride = stride;
+    loop[count++].from = stride;
   }
-  for (int i = 0; i < count; i++)
+  loop[count].extent = width;
+  loop[count++].from = column;
+  for (int i = count - 1; i >= 0; i--) {
+    loop[i].to = elements;
     elements *= loop[i].extent;
-  int64_t base = index->kind == TN_EX_AFFINE ? index->affine.base : index->kind == TN_EX_INT ? index->i : 0;
-
-  size_t size = tn_dtype_size(from->dtype);
-  uint8_t *to = tn_alloc(n->arena, (size_t)(elements * width) * size);
-  const uint8_t *data = from->data->data;
-  int64_t at[2 * TN_MAX_REDUCE + 2] = {0}, where = base + column * seg->start;
-  for (int64_t e = 0; e < elements; e++) {
-    int64_t first = seg->start + at[panel] * width; /* column number of the row's first */
-    int64_t valid = axis->extent - first < width ? axis->extent - first : width;
-    uint8_t *row = to + (size_t)(e * width) * size;
-    for (int64_t k = 0; k < valid; k++)
-      memcpy(row + (size_t)k * size, data + (size_t)(where + k * column) * size, size);
-    for (int i = count - 1; i >= 0; i--) { /* next position, innermost loop first */
-      where += loop[i].stride;
-      if (++at[i] < loop[i].extent)
-        break;
-      where -= loop[i].stride * loop[i].extent;
-      at[i] = 0;
-    }
   }
-  int64_t dims[1] = {elements * width};
+  copy.rank = count;
+  copy.from = (index->kind == TN_EX_AFFINE ? index->affine.base
+               : index->kind == TN_EX_INT  ? index->i
+                                           : 0) +
+              column * seg->start;
+
+  /* The panels that are full, then the one that is not: zeros follow its columns. */
+  int64_t whole = (axis->extent - seg->start) / width, rest = axis->extent - seg->start - whole * width;
+  bool full = seg->whole <= whole;
+  size_t bytes = (size_t)elements * copy.size;
+  uint8_t *to = full ? tn_alloc_raw(n->arena, bytes, 64) : tn_alloc(n->arena, bytes);
+  loop[panel].extent = full ? seg->whole : whole;
+  tn_copy_strided(&copy, to, from->data->data);
+  if (!full) {
+    copy.to = loop[panel].to * whole;
+    copy.from += loop[panel].from * whole;
+    loop[panel].extent = 1;
+    loop[count - 1].extent = rest;
+    tn_copy_strided(&copy, to, from->data->data);
+  }
+  int64_t dims[1] = {elements};
   struct tn_tensor *tensor = TN_NEW(n->arena, struct tn_tensor);
   tensor->type = tn_type_make(from->dtype, 1, dims);
   tensor->data = to;
-  tensor->bytes = (size_t)dims[0] * size;
+  tensor->bytes = bytes;
   out->buf = tn_nest_local(n, from->name, from->dtype, dims[0]);
   out->buf->data = tensor;
   return true;

@@ -29,6 +29,74 @@ static void run(struct nest *t, void *const *data) {
   tn_ctx_destroy(t->ctx);
 }
 
+/* Copies in another order, of a part, backwards: out[i, j, k] = x[k + 1, J - j, 2 * i], the rest stays. */
+static void copies(void **state) {
+  (void)state;
+  enum { I = 19, J = 3, K = 37, ROOM = 50, COUNT = (K + 2) * (J + 1) * 2 * I };
+  const enum tn_dtype dtypes[] = {TN_U8, TN_F16, TN_F32, TN_I64};
+  for (size_t d = 0; d < TN_COUNT(dtypes); d++) {
+    struct nest t = make();
+    size_t size = tn_dtype_size(dtypes[d]);
+    struct tn_buf *x = tn_nest_param(t.n, "x", dtypes[d], COUNT),
+                  *out = tn_nest_param(t.n, "out", dtypes[d], I * J * ROOM);
+    struct tn_var *v[3] = {tn_loop_var(t.n, "i", I), tn_loop_var(t.n, "j", J), tn_loop_var(t.n, "k", K)};
+    struct tn_expr *e[3];
+    struct tn_cursor in = t.c;
+    for (int k = 0; k < 3; k++) {
+      in = tn_st_loop(&in, v[k], TN_LOOP_SERIAL);
+      e[k] = tn_ex_var(t.n, v[k]);
+    }
+    struct tn_type to = tn_type_make(TN_I32, 3, (tn_dim[]){I, J, ROOM}),
+                   from = tn_type_make(TN_I32, 3, (tn_dim[]){K + 2, J + 1, 2 * I});
+    struct tn_expr *back[3] = {tn_ix_add(t.n, e[2], ix(&t, 1)),
+                               tn_ix_add(t.n, ix(&t, J), tn_ix_scale(t.n, e[1], -1)),
+                               tn_ix_scale(t.n, e[0], 2)};
+    tn_st_store(&in, out, tn_linear(t.n, &to, e), tn_ex_load(t.n, x, tn_linear(t.n, &from, back), NULL), NULL);
+    uint8_t *a = malloc(COUNT * size), *b = malloc(I * J * ROOM * size), *c = malloc(I * J * ROOM * size);
+    for (size_t i = 0; i < COUNT * size; i++)
+      a[i] = (uint8_t)(i * 7 + i / 251);
+    if (dtypes[d] == TN_F16) /* no NaN, whose bits arithmetic may change */
+      for (size_t i = 1; i < COUNT * size; i += 2)
+        a[i] &= 0x3f;
+    memset(b, 0xEE, I * J * ROOM * size);
+    memset(c, 0xEE, I * J * ROOM * size);
+    for (size_t i = 0; i < I; i++)
+      for (size_t j = 0; j < J; j++)
+        for (size_t k = 0; k < K; k++)
+          memcpy(c + ((i * J + j) * ROOM + k) * size, a + (((k + 1) * (J + 1) + J - j) * 2 * I + 2 * i) * size,
+                 size);
+    run(&t, (void *const[]){a, b});
+    assert_memory_equal(b, c, I * J * ROOM * size);
+    free(a);
+    free(b);
+    free(c);
+  }
+}
+
+/* What reads beyond its buffer, and what writes an element twice, is no such copy. */
+static void no_copies(void **state) {
+  (void)state;
+  for (int overlapping = 0; overlapping < 2; overlapping++) {
+    struct nest t = make();
+    struct tn_buf *x = tn_nest_param(t.n, "x", TN_F32, 64), *out = tn_nest_param(t.n, "out", TN_F32, 64);
+    struct tn_var *i = tn_loop_var(t.n, "i", 8), *j = tn_loop_var(t.n, "j", 8);
+    struct tn_cursor outer = tn_st_loop(&t.c, i, TN_LOOP_SERIAL), in = tn_st_loop(&outer, j, TN_LOOP_SERIAL);
+    struct tn_expr *a = tn_ex_var(t.n, i), *b = tn_ex_var(t.n, j);
+    struct tn_expr *to = overlapping ? tn_ix_add(t.n, a, b) : tn_ix_add(t.n, tn_ix_scale(t.n, a, 8), b);
+    struct tn_expr *from =
+        tn_ix_add(t.n, tn_ix_scale(t.n, b, 8), overlapping ? a : tn_ix_add(t.n, a, ix(&t, 1)));
+    tn_st_store(&in, out, to, tn_ex_load(t.n, x, from, NULL), NULL);
+    float data[64], result[64];
+    for (int k = 0; k < 64; k++)
+      data[k] = (float)k;
+    bool good = tn_interpret(t.ctx, t.n, (void *const[]){data, result});
+    assert_int_equal(good, overlapping);
+    for (int k = 0; k < 15 && overlapping; k++) /* the last iteration of all that write here */
+      assert_true(result[k] == (float)(k < 8 ? k : 8 * (k - 7) + 7));
+    tn_ctx_destroy(t.ctx);
+  }
+}
+
 /* More iterations than lanes, in loops whose extents divide nothing evenly: out[i, j, k] = x[k, j, i] + j. */
 static void lanes(void **state) {
   (void)state;
@@ -220,8 +288,14 @@ static void scalars(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(lanes),    cmocka_unit_test(reductions),         cmocka_unit_test(control),
-      cmocka_unit_test(in_order), cmocka_unit_test(scratch_and_guards), cmocka_unit_test(bounds),
+      cmocka_unit_test(lanes),
+      cmocka_unit_test(copies),
+      cmocka_unit_test(no_copies),
+      cmocka_unit_test(reductions),
+      cmocka_unit_test(control),
+      cmocka_unit_test(in_order),
+      cmocka_unit_test(scratch_and_guards),
+      cmocka_unit_test(bounds),
       cmocka_unit_test(scalars),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
