@@ -1,8 +1,6 @@
 /* The stages of a build: open the target, emit the program, optimize, make the object, measure it. */
 #include "codegen/internal.h"
 
-#include <llvm-c/Object.h>
-
 static bool generate(struct tn_codegen *cg) {
   return tn_emit_program(cg) && tn_llvm_optimize(cg);
 }
@@ -27,46 +25,8 @@ struct tn_codegen *tn_codegen(struct tn_module *module, const struct tn_target_o
   return cg->cached || generate(cg) ? cg : NULL;
 }
 
-/* Where the object has room for the weights; NULL: nowhere. */
-static char *weights_in(struct tn_codegen *cg, LLVMBinaryRef binary) {
-  const char *symbol = tn_weights_symbol(cg);
-  char *found = NULL;
-  LLVMSymbolIteratorRef s = LLVMObjectFileCopySymbolIterator(binary);
-  LLVMSectionIteratorRef section = LLVMObjectFileCopySectionIterator(binary);
-  for (; !found && !LLVMObjectFileIsSymbolIteratorAtEnd(binary, s); LLVMMoveToNextSymbol(s)) {
-    const char *name = LLVMGetSymbolName(s);
-    if (!name || strcmp(name, symbol) != 0)
-      continue;
-    LLVMMoveToContainingSection(section, s);
-    uint64_t at = LLVMGetSymbolAddress(s), bytes = (uint64_t)cg->weights.bytes;
-    if (at + bytes <= LLVMGetSectionSize(section))
-      found = (char *)(uintptr_t)LLVMGetSectionContents(section) + at;
-  }
-  LLVMDisposeSectionIterator(section);
-  LLVMDisposeSymbolIterator(s);
-  return found;
-}
-
-static bool fill_weights(struct tn_codegen *cg) {
-  if (cg->options.weights_apart || !cg->weights.bytes)
-    return true;
-  LLVMMemoryBufferRef buffer =
-      LLVMCreateMemoryBufferWithMemoryRange((const char *)cg->object.at, cg->object.size, "object", 0);
-  char *message = NULL;
-  LLVMBinaryRef binary = LLVMCreateBinary(buffer, NULL, &message);
-  char *room = binary ? weights_in(cg, binary) : NULL; /* in the object's own memory: nothing was copied */
-  if (binary)
-    LLVMDisposeBinary(binary);
-  LLVMDisposeMessage(message);
-  LLVMDisposeMemoryBuffer(buffer);
-  if (!room)
-    tn_bug(cg->ctx, "the object has no room for the weights");
-  tn_weights_copy(&cg->weights, room);
-  return true;
-}
-
 static bool make_object(struct tn_codegen *cg) {
-  return cg->object.at || (tn_llvm_emit(cg, false, &cg->object) && fill_weights(cg));
+  return cg->object.at || (tn_llvm_emit(cg, false, &cg->object) && tn_object_weights(cg));
 }
 
 bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_bytes *out) {
@@ -98,32 +58,10 @@ bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_by
   return true;
 }
 
-/* Bytes of code: the object's sections named .text*. */
-static int64_t code_bytes(struct tn_codegen *cg) {
-  int64_t total = 0;
-  LLVMMemoryBufferRef buffer =
-      LLVMCreateMemoryBufferWithMemoryRange((const char *)cg->object.at, cg->object.size, "object", 0);
-  char *message = NULL;
-  LLVMBinaryRef binary = LLVMCreateBinary(buffer, NULL, &message);
-  if (binary) {
-    LLVMSectionIteratorRef s = LLVMObjectFileCopySectionIterator(binary);
-    for (; !LLVMObjectFileIsSectionIteratorAtEnd(binary, s); LLVMMoveToNextSection(s)) {
-      const char *name = LLVMGetSectionName(s);
-      if (name && strncmp(name, ".text", 5) == 0)
-        total += (int64_t)LLVMGetSectionSize(s);
-    }
-    LLVMDisposeSectionIterator(s);
-    LLVMDisposeBinary(binary);
-  }
-  LLVMDisposeMessage(message);
-  LLVMDisposeMemoryBuffer(buffer);
-  return total;
-}
-
 const struct tn_build_facts *tn_codegen_facts(struct tn_codegen *cg) {
   if (!cg->measured && make_object(cg)) {
     cg->measured = true;
-    cg->facts.code_bytes = code_bytes(cg);
+    cg->facts.code_bytes = tn_object_code_bytes(cg);
     cg->facts.stack_bytes = cg->stack_bytes;
     if (cg->options.cache && tn_diag_count(cg->ctx, TN_ERROR) == 0)
       tn_cache_put(cg);

@@ -24,8 +24,9 @@ struct tn_weights {
 int64_t tn_weights_place(struct tn_weights *w, const void *data,
                          size_t bytes); /* its offset; data is not copied */
 
-/* w->bytes of them; what lies between the constants is left as it is. */
+/* w->bytes of them, with zeros between the constants. */
 void tn_weights_copy(const struct tn_weights *w, char *to);
+#define TN_WEIGHT_ALIGN 64
 
 struct tn_codegen {
   tn_ctx *ctx;
@@ -51,7 +52,7 @@ struct tn_codegen {
 };
 
 /* llvm.c: the only file that knows LLVM's contexts, target machines and error conventions. */
-bool tn_llvm_open(struct tn_codegen *cg);     /* resolves target and machine, makes context and module */
+bool tn_llvm_open(struct tn_codegen *cg); /* resolves target and machine, makes context and module */
 /* A builder that goes with the arena's context: whoever uses it may be left by a guard. */
 LLVMBuilderRef tn_llvm_builder(tn_arena *arena, LLVMContextRef c);
 bool tn_llvm_optimize(struct tn_codegen *cg); /* verifies and runs the pass pipeline */
@@ -61,7 +62,14 @@ void *tn_llvm_load(struct tn_codegen *cg, const char *symbol, const char *hook_n
 
 /* program.c: the run function and the descriptor. */
 const char *tn_weights_symbol(const struct tn_codegen *cg);
+const char *tn_weights_section(const struct tn_codegen *cg);
 bool tn_emit_program(struct tn_codegen *cg);
+
+/* object.c: the bytes of the weights, for which tn_llvm_emit left room: in ELF a section without bytes, its
+ * name with this before it. */
+#define TN_WEIGHTS_PREFIX ".bss."
+bool tn_object_weights(struct tn_codegen *cg);
+int64_t tn_object_code_bytes(struct tn_codegen *cg); /* of the sections named .text* */
 
 /* schedule.c: rewrites the nest's loops for the target. Packed constants become new constant buffers. */
 void tn_schedule(const struct tn_target *target, struct tn_nest *nest);

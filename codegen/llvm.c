@@ -251,6 +251,7 @@ static bool find_family(struct tn_codegen *cg) {
     t->f32 = !strstr(assembly, "mulsf3") && !strstr(assembly, "aeabi_fmul");
     t->f64 = !strstr(assembly, "muldf3") && !strstr(assembly, "dmul");
     t->f64_lanes = t->f64 && !has_prefix(f->arch, "arm") && !has_prefix(f->arch, "thumb");
+    t->elf = strstr(assembly, "\t.type\tprobe,") != NULL && LLVMByteOrder(cg->layout) == LLVMLittleEndian;
     find_dot(t, assembly);
     return true;
   }
@@ -362,16 +363,18 @@ static void dispose_buffer(void *buffer) {
 }
 
 /* A copy of the module, as emission changes it; for text, with the weights' values. */
-static LLVMModuleRef copy_module(struct tn_codegen *cg, bool with_weights) {
+static LLVMModuleRef copy_module(struct tn_codegen *cg, bool text) {
   LLVMModuleRef copy = LLVMCloneModule(cg->m);
-  LLVMValueRef weights = with_weights ? LLVMGetNamedGlobal(copy, tn_weights_symbol(cg)) : NULL;
-  if (weights) {
+  LLVMValueRef weights = LLVMGetNamedGlobal(copy, tn_weights_symbol(cg));
+  if (weights && text) {
     tn_arena *scratch = tn_arena_create(cg->ctx);
-    char *bytes = tn_alloc(scratch, (size_t)cg->weights.bytes + 1);
+    char *bytes = tn_alloc_raw(scratch, (size_t)cg->weights.bytes + 1, TN_WEIGHT_ALIGN);
     tn_weights_copy(&cg->weights, bytes);
     LLVMSetInitializer(weights, LLVMConstStringInContext2(cg->c, bytes, (size_t)cg->weights.bytes, 1));
     LLVMSetExternallyInitialized(weights, 0);
     tn_arena_destroy(scratch);
+  } else if (weights && cg->weights.bytes && cg->target.elf) {
+    LLVMSetSection(weights, tn_printf(cg->arena, TN_WEIGHTS_PREFIX "%s", tn_weights_section(cg)));
   }
   return copy;
 }

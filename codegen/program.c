@@ -19,14 +19,12 @@ char *tn_c_name(tn_arena *arena, const char *name) {
 /* ---- weights -----------------------------------------------------------------------------------------------
  */
 
-#define WEIGHT_ALIGN 64
-
 int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes) {
   struct tn_hash hash = tn_hash_bytes(data, bytes);
   for (size_t i = 0; i < w->count; i++)
     if (w->items[i].bytes == bytes && tn_hash_equal(w->items[i].hash, hash))
       return w->items[i].offset;
-  struct tn_weight item = {data, bytes, hash, tn_round_up(w->bytes, WEIGHT_ALIGN)};
+  struct tn_weight item = {data, bytes, hash, tn_round_up(w->bytes, TN_WEIGHT_ALIGN)};
   TN_VEC(struct tn_weight) items = {w->items, w->count, w->cap};
   TN_PUSH(w->arena, &items, item);
   w->items = items.at;
@@ -40,9 +38,18 @@ const char *tn_weights_symbol(const struct tn_codegen *cg) {
   return tn_printf(cg->arena, "%s_weights", cg->module->name);
 }
 
+const char *tn_weights_section(const struct tn_codegen *cg) {
+  const char *section = cg->options.weights_section;
+  return section ? section : tn_printf(cg->arena, ".rodata.%s_weights", cg->module->name);
+}
+
 void tn_weights_copy(const struct tn_weights *w, char *to) {
-  for (size_t i = 0; i < w->count; i++)
+  int64_t end = 0;
+  for (size_t i = 0; i < w->count; i++) { /* in order of their offsets */
+    memset(to + end, 0, (size_t)(w->items[i].offset - end));
     memcpy(to + w->items[i].offset, w->items[i].data, w->items[i].bytes);
+    end = w->items[i].offset + (int64_t)w->items[i].bytes;
+  }
 }
 
 /* The smallest file: its hash is then of one kind, see runtime/tenon_weights.c. */
@@ -54,7 +61,7 @@ static bool make_weights_file(struct tn_codegen *cg) {
               "the model has no weights that could be put in a file of their own");
     return false;
   }
-  int64_t bytes = tn_round_up(cg->weights.bytes, WEIGHT_ALIGN);
+  int64_t bytes = tn_round_up(cg->weights.bytes, TN_WEIGHT_ALIGN);
   bytes = bytes < WEIGHTS_FILE_LEAST ? WEIGHTS_FILE_LEAST : bytes;
   char *file = tn_alloc(cg->arena, (size_t)bytes);
   tn_weights_copy(&cg->weights, file);
@@ -64,7 +71,7 @@ static bool make_weights_file(struct tn_codegen *cg) {
   return true;
 }
 
-/* The weights' section holds zeros until the object is made; copying the bytes there (codegen.c) spares LLVM
+/* The weights' section holds zeros until the object is made; copying the bytes there (object.c) spares LLVM
  * several copies of them.  "Externally initialized" keeps it from taking the zeros for the values. */
 static void add_weights(struct tn_codegen *cg, LLVMValueRef placeholder) {
   LLVMTypeRef type = LLVMArrayType2(LLVMInt8TypeInContext(cg->c), (uint64_t)cg->weights.bytes);
@@ -73,9 +80,8 @@ static void add_weights(struct tn_codegen *cg, LLVMValueRef placeholder) {
   LLVMSetExternallyInitialized(real, 1);
   LLVMSetGlobalConstant(real, 1);
   LLVMSetLinkage(real, LLVMInternalLinkage);
-  LLVMSetAlignment(real, WEIGHT_ALIGN);
-  const char *section = cg->options.weights_section;
-  LLVMSetSection(real, section ? section : tn_printf(cg->arena, ".rodata.%s_weights", cg->module->name));
+  LLVMSetAlignment(real, TN_WEIGHT_ALIGN);
+  LLVMSetSection(real, tn_weights_section(cg));
   LLVMReplaceAllUsesWith(placeholder, real);
   LLVMDeleteGlobal(placeholder);
   const char *name = tn_weights_symbol(cg);

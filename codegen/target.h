@@ -10,6 +10,7 @@ struct tn_target {
   const char *cpu;        /* LLVM's; "" is generic */
   const char *features;   /* "+avx2,+fma" */
   int pointer_bits;       /* 32 or 64 */
+  bool elf;               /* objects are little-endian ELF */
   int vector_bytes;       /* of one register that does float arithmetic; 0: scalar only */
   int vector_regs;        /* how many of them */
   int int_vector_bytes;   /* of one register that does integer arithmetic; 0: none */

@@ -65,7 +65,7 @@ static bool fits(const struct tn_node *conv, struct sizes *s) {
 static struct tn_value *transform_weights(struct tn_build *b, const float *w, const struct sizes *s) {
   int64_t pairs = s->c * s->m;
   struct tn_type type = tn_type_make(TN_F32, 3, (tn_dim[]){TILE, s->c, s->m});
-  float *u = tn_alloc(b->graph->module->arena, (size_t)(TILE * pairs) * sizeof *u);
+  float *u = tn_alloc_raw(b->graph->module->arena, (size_t)(TILE * pairs) * sizeof *u, TN_PLAN_ALIGN);
   for (int64_t p = 0; p < pairs; p++)
     for (int k = 0; k < 6; k++)
       for (int q = 0; q < 6; q++) {
@@ -75,7 +75,8 @@ static struct tn_value *transform_weights(struct tn_build *b, const float *w, co
             sum += weight_transform[k][i] * weight_transform[q][j] * (double)w[(i * 3 + j) * pairs + p];
         u[(k * 6 + q) * pairs + p] = (float)sum;
       }
-  return tn_constant_bytes(b, type, u);
+  return tn_constant(b,
+                     &(struct tn_tensor){.type = type, .data = u, .bytes = (size_t)(TILE * pairs) * sizeof *u});
 }
 
 /* x with zeros after it so that whole tiles cover it; a pad before it does both. */

@@ -5,9 +5,13 @@
  * leaves the cursor where it is. */
 #include "support/context.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #define FIRST_BLOCK ((size_t)64 << 10)
 #define LARGEST_BLOCK ((size_t)16 << 20)
 #define LARGE ((size_t)64 << 10) /* aligned to a cache line from here on */
+#define HUGE ((size_t)4 << 20)   /* in large pages */
 
 void tn_arena_init(tn_arena *arena, tn_ctx *ctx) {
   *arena = (tn_arena){.ctx = ctx, .next_block = FIRST_BLOCK};
@@ -59,6 +63,12 @@ static char *align_up(char *at, size_t align) {
   return over ? at + (align - over) : at;
 }
 
+/* Weights are written once; a page at a time that would be page faults for the most part. */
+static void use_large_pages(void *block, size_t size) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)block + page - 1) / page * page;
+  madvise((void *)begin, ((uintptr_t)block + size - begin) / page * page, MADV_HUGEPAGE);
+}
+
 static struct tn_block *new_block(tn_arena *arena, size_t size) {
   struct tn_block *block = tn_ctx_resize(arena->ctx, NULL, size);
   if (!block)
@@ -84,6 +94,8 @@ void *tn_arena_try(tn_arena *arena, size_t size, size_t align) {
   size_t need = sizeof(struct tn_block) + align + size;
   if (need > arena->next_block / 4) {
     struct tn_block *own = new_block(arena, need);
+    if (own && need >= HUGE)
+      use_large_pages(own, need);
     return own ? align_up((char *)(own + 1), align) : NULL;
   }
   struct tn_block *block = new_block(arena, arena->next_block);
