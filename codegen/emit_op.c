@@ -298,6 +298,25 @@ static LLVMValueRef cast_float_to_int(struct tn_emit *e, enum tn_dtype to, LLVMV
   return tn_emit_call(e, is_signed ? "llvm.fptosi.sat" : "llvm.fptoui.sat", overload, 2, &v, 1);
 }
 
+/* A double as the float that is nearest, or, where that is another number, as the neighbour on v's side whose
+ * last bit is set: rounded again to fewer bits, it gives what v itself would (Boldo and Melquiond, "Emulation
+ * of FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008). */
+static LLVMValueRef to_odd_float(struct tn_emit *e, LLVMValueRef v) {
+  LLVMTypeRef f32 = retyped(e, v, LLVMFloatTypeInContext(e->c)),
+              i32 = retyped(e, v, LLVMInt32TypeInContext(e->c));
+  LLVMValueRef r = LLVMBuildFPTrunc(e->b, v, f32, ""), back = LLVMBuildFPExt(e->b, r, LLVMTypeOf(v), "");
+  LLVMValueRef bits = LLVMBuildBitCast(e->b, r, i32, "");
+  LLVMTypeRef type = LLVMTypeOf(v);
+  LLVMValueRef far = LLVMBuildFCmp(e->b, LLVMRealOGT, tn_emit_call(e, "llvm.fabs", &type, 1, &back, 1),
+                                   tn_emit_call(e, "llvm.fabs", &type, 1, &v, 1), "");
+  LLVMValueRef step = LLVMBuildSelect(e->b, far, like(e, bits, -1), like(e, bits, 1), "");
+  LLVMValueRef even =
+      LLVMBuildICmp(e->b, LLVMIntEQ, LLVMBuildAnd(e->b, bits, like(e, bits, 1), ""), zero(bits), "");
+  LLVMValueRef moves = LLVMBuildAnd(e->b, even, LLVMBuildFCmp(e->b, LLVMRealONE, back, v, ""), "");
+  bits = LLVMBuildSelect(e->b, moves, LLVMBuildAdd(e->b, bits, step, ""), bits, "");
+  return LLVMBuildBitCast(e->b, bits, f32, "");
+}
+
 static LLVMValueRef cast(struct tn_emit *e, enum tn_dtype from, enum tn_dtype to, LLVMValueRef v) {
   LLVMTypeRef type = retyped(e, v, tn_emit_type(e, to));
   bool from_float = tn_dtype_is_float(from), to_float = tn_dtype_is_float(to);
@@ -306,6 +325,8 @@ static LLVMValueRef cast(struct tn_emit *e, enum tn_dtype from, enum tn_dtype to
     return from == TN_BOOL ? v
            : from_float    ? LLVMBuildFCmp(e->b, LLVMRealUNE, v, zero(v), "")
                            : LLVMBuildICmp(e->b, LLVMIntNE, v, zero(v), "");
+  if (from == TN_F64 && (to == TN_F16 || to == TN_BF16))
+    return tn_emit_round(e, to, to_odd_float(e, v));
   if (from_float && to_float) {
     LLVMTypeRef have = LLVMTypeOf(v);
     LLVMValueRef r = have == type   ? v

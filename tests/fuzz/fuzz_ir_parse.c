@@ -17,6 +17,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   } else {
     fuzz_want(tn_diag_count(ctx, TN_ERROR) > 0, "a refusal says why");
   }
-  tn_ctx_destroy(ctx);
+  fuzz_end(ctx);
   return 0;
 }

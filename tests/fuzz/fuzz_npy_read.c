@@ -20,8 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_want(sum == sum || tn_dtype_is_float(t.type.dtype), "integers are numbers");
   } else {
     fuzz_want(tn_diag_count(ctx, TN_ERROR) > 0, "a refusal says why");
-    fuzz_want(tn_diag_count(ctx, TN_BUG) == 0, "a refusal is no bug");
   }
-  tn_ctx_destroy(ctx);
+  fuzz_end(ctx);
   return 0;
 }

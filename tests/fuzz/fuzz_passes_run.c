@@ -21,11 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct job job = {tn_parse(ctx, "fuzz.tir", (const char *)data, size), level};
     if (job.module && !tn_guard(ctx, run, &job))
       fuzz_want(tn_diag_count(ctx, TN_ERROR) > 0, "a refusal says why");
-    size_t count;
-    const struct tn_diag *diags = tn_diags(ctx, &count);
-    for (size_t i = 0; i < count; i++)
-      fuzz_want(diags[i].severity != TN_BUG, tn_diag_format(tn_ctx_arena(ctx), &diags[i]));
-    tn_ctx_destroy(ctx);
+    fuzz_end(ctx);
   }
   return 0;
 }
