@@ -9,10 +9,10 @@
 #include <string.h>
 
 #define RUNS 50
-#define X (300 * 200)
-#define Y (200 * 150)
-#define W (300 * 150)
-#define S 300
+#define X (600 * 200)
+#define Y (200 * 300)
+#define W (600 * 300)
+#define S 600
 
 struct user {
   struct tenon_parallel *parallel;
