@@ -4,6 +4,9 @@
 
 #include "codegen/internal.h"
 
+/* Iterations for each thread, so that their shares are about equal. */
+#define TN_RANGES_A_THREAD 4
+
 /* A perfect nest of loops around [reduce] stores. */
 struct tn_band {
   struct tn_nest *nest;

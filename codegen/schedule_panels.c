@@ -431,10 +431,13 @@ void tn_build_panels(struct tn_contraction *k, struct tn_cursor *c, const struct
   if (streams)
     p.chunk_steps = chunk_steps(k, p.width);
   struct tn_cut all = p.cut[o][0];
-  int64_t each = all.whole;
-  if (streams || k->stage_rows)
-    each = ceil_div(all.whole, ceil_div(all.whole, blocks_of_group(k, &p)));
-  int64_t groups = (all.whole - 1) / each; /* the last one takes what is left */
+  int64_t each = all.whole, groups = 0; /* alike; the last one takes what is left */
+  if (streams || k->stage_rows) {
+    int64_t shares = k->t->threads > 1 ? ceil_div(TN_RANGES_A_THREAD * k->t->threads, seg->whole) : 1;
+    int64_t fit = ceil_div(all.whole, blocks_of_group(k, &p)), wanted = shares < all.whole ? shares : all.whole;
+    each = ceil_div(all.whole, fit > wanted ? fit : wanted);
+    groups = shares > 1 ? all.whole / each : (all.whole - 1) / each; /* threads share those that are alike */
+  }
   p.panels_first = groups == 0 && !k->stage_rows && big_panels(k, &p);
   p.panels_then = !p.panels_first && (streams || k->stage_rows || (k->stage_columns && !packed));
   int cuts = p.cuts[o];
@@ -447,5 +450,10 @@ void tn_build_panels(struct tn_contraction *k, struct tn_cursor *c, const struct
   p.groups = 1;
   p.cuts[o] = cuts;
   p.cut[o][0] = (struct tn_cut){all.start + groups * each * all.rows, all.whole - groups * each, all.rows};
-  build_piece(k, c, &p);
+  if (p.cut[o][0].whole == 0) { /* only the narrower blocks are left */
+    p.cut[o][0] = p.cut[o][1];
+    p.cuts[o]--;
+  }
+  if (p.cuts[o])
+    build_piece(k, c, &p);
 }

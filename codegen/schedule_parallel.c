@@ -9,7 +9,7 @@
  * iterations of all are one range.
  *
  * Sums are never shared, so the number of threads cannot change a result's bits. */
-#include "codegen/internal.h"
+#include "codegen/schedule.h"
 
 #include <stdlib.h>
 
@@ -250,6 +250,48 @@ static bool ranges_apart(const struct scan *s, const struct access *first) {
   return add_digit(&d, 1, hi - lo + 1) && tell_apart(&d);
 }
 
+static int64_t gcd(int64_t a, int64_t b) {
+  while (b) {
+    int64_t rest = a % b;
+    a = b, b = rest;
+  }
+  return a < 0 ? -a : a;
+}
+
+/* Whether the iterations keep to columns of their own: modulo a row, all positions in the place of access `first`
+ * are start + coef * iteration + less than coef.  (The accesses may be of different rows.) */
+static bool columns_apart(const struct scan *s, const struct access *first) {
+  int64_t coef = coef_of(first->index, s->var[0]), width, row = 0, lo = INT64_MAX, hi = INT64_MIN;
+  if (s->count != 1 || coef <= 0 || !tn_mul_i64(coef, s->var[0]->extent, &width))
+    return false;
+  for (int pass = 0; pass < 2; pass++) /* the row's length, then what lies in a row */
+    for (int i = 0; i < s->accesses; i++) {
+      const struct access *a = &s->access[i];
+      if (!same_place(a->buf, first->buf))
+        continue;
+      const struct tn_expr *e = a->index;
+      if (e->kind != TN_EX_AFFINE || coef_of(e, s->var[0]) != coef ||
+          tn_dtype_size(a->buf->dtype) != tn_dtype_size(first->buf->dtype))
+        return false;
+      int64_t from = row ? e->affine.base % row : 0, to = from;
+      for (int k = 0; k < e->affine.count; k++) {
+        const struct tn_expr *t = e->affine.term[k];
+        int64_t c = e->affine.coef[k];
+        if (t->kind == TN_EX_VAR && t->var == s->var[0])
+          continue;
+        if (tn_ex_uses(t, s->var[0]) || c < 0 || t->lo < 0)
+          return false;
+        if (c >= width)
+          row = pass == 0 ? gcd(c, row) : row;
+        else
+          from += c * t->lo, to += c * t->hi;
+      }
+      lo = pass && from < lo ? from : lo;
+      hi = pass && to > hi ? to : hi;
+    }
+  return row >= width && hi - lo < coef && hi - lo + width - coef < row;
+}
+
 /* ---- scratch --------------------------------------------------------------------------------------------
  *
  * A local buffer that every iteration fills anew.  All accesses are inside of the loop and the same for each
@@ -290,7 +332,7 @@ static bool independent(struct scan *s, const struct tn_stmt *body) {
       if (same_place(a->buf, b->buf))
         one_index &= a->index == b->index && tn_dtype_size(a->buf->dtype) == tn_dtype_size(b->buf->dtype);
     }
-    s->dependent = !(one_index && apart(s, a)) && !ranges_apart(s, a);
+    s->dependent = !(one_index && apart(s, a)) && !ranges_apart(s, a) && !columns_apart(s, a);
   }
   return !s->dependent;
 }
@@ -421,8 +463,7 @@ static double cost_of(const struct tn_target *target, const struct tn_nest *n, c
 /* ---- the choice ----------------------------------------------------------------------------------------- */
 
 enum {
-  ITERATION_NS = 50,  /* least, where two loops are taken as one and their positions have to be divided out */
-  RANGES_A_THREAD = 4 /* iterations for each thread, so that their shares are about equal */
+  ITERATION_NS = 50 /* least, where two loops are taken as one and their positions have to be divided out */
 };
 
 static void make_serial(struct tn_stmt *list) {
@@ -500,7 +541,7 @@ void tn_schedule_parallel(const struct tn_target *target, struct tn_nest *n) {
       count++;
       extent = all;
       s->loop.kind = TN_LOOP_PARALLEL;
-      if (extent >= (int64_t)RANGES_A_THREAD * target->threads)
+      if (extent >= (int64_t)TN_RANGES_A_THREAD * target->threads)
         break;
     }
     if (extent == 1)

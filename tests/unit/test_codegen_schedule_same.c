@@ -380,6 +380,19 @@ EVAL_TEST(chunks) {
     check_cut(f, node, "local sums");
     check_cut(f, node, "prefetch");
   }
+  /* Threads share the panels, or where there is one, groups of rows. */
+  struct tn_target two = targets[1];
+  two.threads = 2;
+  for (int k = 0; k < 2; k++) {
+    const tn_dim *s = (const tn_dim[][3]){{30, 200, 80}, {70, 300, 8}}[k];
+    struct tn_value *x = small(f, TN_F32, SHAPE(s[0], s[1])), *y = small(f, TN_F32, SHAPE(s[1], s[2]));
+    struct tn_nest *n = lowered(f, tn_matmul(&f->b, x, y)->def, true);
+    tn_schedule(&two, n);
+    tn_schedule_parallel(&two, n);
+    const char *text = tn_nest_print(tn_ctx_arena(f->ctx), n);
+    if (!strstr(text, "local sums") || !strstr(text, k ? "for g" : "for p") || !strstr(text, "parallel"))
+      fail_msg("no parallel chunks in\n%s", text);
+  }
   struct tn_value *bytes = bytes_of(f, TN_I8, SHAPE(30, 700), 0), *w = bytes_of(f, TN_I8, SHAPE(700, 20), 3);
   check_same(f, "long sum of bytes", of_bytes(f, TN_MATMUL, bytes, w, 0, 0, 0));
 }
