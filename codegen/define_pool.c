@@ -2,13 +2,11 @@
  * window's dims of more than one element.  Positions outside of the operand give the combine's identity. */
 #include "codegen/define.h"
 
-enum { POOL_MAX, POOL_MIN, POOL_SUM };
-
 static enum tn_op combine_of(const struct tn_node *node) {
   switch (tn_get_int(node, TN_POOL_kind)) {
-  case POOL_MAX:
+  case TN_WINDOW_MAX:
     return TN_MAX;
-  case POOL_MIN:
+  case TN_WINDOW_MIN:
     return TN_MIN;
   default:
     return TN_ADD;

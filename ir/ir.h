@@ -89,6 +89,8 @@ enum tn_op {
   TN_OP_COUNT
 };
 
+enum tn_pool_kind { TN_WINDOW_MAX, TN_WINDOW_MIN, TN_WINDOW_SUM }; /* the attribute `kind` of TN_POOL */
+
 enum tn_attr_kind { TN_ATTR_INT, TN_ATTR_FLOAT, TN_ATTR_INTS, TN_ATTR_ENUM, TN_ATTR_DTYPE, TN_ATTR_TENSOR };
 
 /* Attribute identifiers over all ops: TN_CONV_group and so on. */

@@ -53,6 +53,8 @@ static bool non_negative(const struct tn_value *x, int depth) {
     return non_negative(node->in[0], depth - 1) && non_negative(node->in[1], depth - 1);
   case TN_MAX: /* which zero max(-0, +0) gives is open, hence > 0 */
     return (tn_value_uniform(node->in[0], &c) && c > 0) || (tn_value_uniform(node->in[1], &c) && c > 0);
+  case TN_POOL: /* beside the operand there is nothing but zeros */
+    return tn_get_int(node, TN_POOL_kind) == TN_WINDOW_SUM && non_negative(node->in[0], depth - 1);
   case TN_SQRT:
   case TN_REDUCE_SUM:
     return non_negative(node->in[0], depth - 1);
@@ -182,6 +184,20 @@ static struct tn_value *simplify_div(struct tn_build *b, struct tn_node *node) {
   return left && right ? tn_binary(b, TN_DIV, left->in[0], right->in[0]) : NULL;
 }
 
+/* x to the power of c, a multiple of a quarter, by square roots: two units of the last place at most.  For x
+ * that is never negative: a root of -inf is no number, a power of it is.  NULL for other powers. */
+static struct tn_value *power_of_quarters(struct tn_build *b, struct tn_value *x, double c) {
+  double size = fabs(c);
+  if (size != 0.25 && size != 0.5 && size != 0.75 && size != 1.5)
+    return NULL;
+  struct tn_value *y = tn_unary(b, TN_SQRT, x);
+  if (size == 0.25)
+    y = tn_unary(b, TN_SQRT, y);
+  else if (size != 0.5)
+    y = tn_binary(b, TN_MUL, size == 1.5 ? x : tn_unary(b, TN_SQRT, y), y);
+  return c > 0 ? y : tn_binary(b, TN_DIV, tn_const_float(b, x->type.dtype, 1), y);
+}
+
 static struct tn_value *simplify_pow(struct tn_build *b, struct tn_node *node) {
   struct tn_value *x = node->in[0];
   const struct tn_type *type = &node->out[0]->type;
@@ -203,10 +219,8 @@ static struct tn_value *simplify_pow(struct tn_build *b, struct tn_node *node) {
     to = tn_binary(b, TN_MUL, square, square);
   } else if (c == -1 && is_float)
     to = tn_binary(b, TN_DIV, tn_const_float(b, type->dtype, 1), x);
-  else if (c == 0.5 && is_float && non_negative(x, SIGN_DEPTH)) /* they differ at -0 and -inf */
-    to = tn_unary(b, TN_SQRT, x);
-  else if (c == -0.5 && is_float && non_negative(x, SIGN_DEPTH))
-    to = tn_binary(b, TN_DIV, tn_const_float(b, type->dtype, 1), tn_unary(b, TN_SQRT, x));
+  else if (is_float && non_negative(x, SIGN_DEPTH))
+    to = power_of_quarters(b, x, c);
   return to ? tn_fit(b, to, type) : NULL;
 }
 

@@ -47,20 +47,18 @@ static struct tn_value *simplify_axes(struct tn_build *b, struct tn_node *node) 
 
 /* ---- pool ---------------------------------------------------------------------------------------------- */
 
-enum pool_kind { POOL_MAX, POOL_MIN, POOL_SUM };
-
-static enum tn_op reduction_of(enum pool_kind kind) {
-  return kind == POOL_MAX ? TN_REDUCE_MAX : kind == POOL_MIN ? TN_REDUCE_MIN : TN_REDUCE_SUM;
+static enum tn_op reduction_of(enum tn_pool_kind kind) {
+  return kind == TN_WINDOW_MAX ? TN_REDUCE_MAX : kind == TN_WINDOW_MIN ? TN_REDUCE_MIN : TN_REDUCE_SUM;
 }
 
 /* The fill that changes nothing for this window: what the positions outside count as. */
-static bool fill_is_neutral(const struct tn_node *pad, enum pool_kind kind) {
+static bool fill_is_neutral(const struct tn_node *pad, enum tn_pool_kind kind) {
   double fill;
   if (!tn_pad_fills_with(pad, &fill))
     return false;
-  if (kind == POOL_SUM)
+  if (kind == TN_WINDOW_SUM)
     return fill == 0;
-  return tn_dtype_is_float(pad->out[0]->type.dtype) && isinf(fill) && signbit(fill) == (kind == POOL_MAX);
+  return tn_dtype_is_float(pad->out[0]->type.dtype) && isinf(fill) && signbit(fill) == (kind == TN_WINDOW_MAX);
 }
 
 static bool all_are(struct tn_ints ints, int64_t low, int64_t high) {
@@ -75,7 +73,7 @@ static struct tn_value *pool_with_pad(struct tn_build *b, struct tn_node *node, 
   struct tn_ints more_before = tn_get_ints(pad, TN_PAD_before), more_after = tn_get_ints(pad, TN_PAD_after);
   if (!all_are(tn_get_ints(pad, TN_PAD_interior), 0, 0) || !all_are(more_before, 0, INT64_MAX) ||
       !all_are(more_after, 0, INT64_MAX) ||
-      !fill_is_neutral(pad, (enum pool_kind)tn_get_int(node, TN_POOL_kind)))
+      !fill_is_neutral(pad, (enum tn_pool_kind)tn_get_int(node, TN_POOL_kind)))
     return NULL;
   int64_t before[TN_MAX_RANK], after[TN_MAX_RANK];
   for (size_t d = 0; d < more_before.count; d++) {
@@ -119,7 +117,7 @@ static struct tn_value *simplify_pool(struct tn_build *b, struct tn_node *node) 
       return NULL;
     axes[count++] = d;
   }
-  return tn_reduce(b, reduction_of((enum pool_kind)tn_get_int(node, TN_POOL_kind)), x, axes, count, true);
+  return tn_reduce(b, reduction_of((enum tn_pool_kind)tn_get_int(node, TN_POOL_kind)), x, axes, count, true);
 }
 
 struct tn_value *tn_simplify_reduce(struct tn_pass *pass, struct tn_build *b, struct tn_node *node) {

@@ -1,8 +1,6 @@
 /* Pools: windows over the spatial dims of [n, c, spatial...], and over all of them (Global*). */
 #include "frontend/onnx/common.h"
 
-enum { POOL_MAX, POOL_MIN, POOL_SUM }; /* the enum `kind` of TN_POOL */
-
 static val pool(struct tn_onnx_node *n, val x, int kind, const struct tn_onnx_window *w) {
   int64_t window[TN_MAX_RANK] = {1, 1}, stride[TN_MAX_RANK] = {1, 1}, dilation[TN_MAX_RANK] = {1, 1};
   int64_t before[TN_MAX_RANK] = {0}, after[TN_MAX_RANK] = {0};
@@ -87,7 +85,7 @@ bool tn_onnx_op_max_pool(struct tn_onnx_node *n) {
   val x = tn_onnx_need(n, 0, "X");
   struct tn_onnx_window w = {0};
   tn_onnx_window(n, x, NULL, &w);
-  n->out[0] = pool(n, x, POOL_MAX, &w);
+  n->out[0] = pool(n, x, TN_WINDOW_MAX, &w);
   return n->out_count < 2 || !n->out_used[1] || max_pool_indices(n, x, &w);
 }
 
@@ -195,7 +193,7 @@ bool tn_onnx_op_average_pool(struct tn_onnx_node *n) {
   tn_onnx_window(n, x, NULL, &w);
   x = tn_cast(b, x, wide_of(dtype));
   val divisor = average_divisor(n, x, &w, tn_onnx_int(n, "count_include_pad", 0) != 0);
-  n->out[0] = tn_cast(b, quo(b, pool(n, x, POOL_SUM, &w), divisor), dtype);
+  n->out[0] = tn_cast(b, quo(b, pool(n, x, TN_WINDOW_SUM, &w), divisor), dtype);
   return true;
 }
 
@@ -220,7 +218,7 @@ bool tn_onnx_op_lp_pool(struct tn_onnx_node *n) {
   if (p < 1)
     return tn_onnx_error(n, "attribute p is %lld; expected 1 or more", (long long)p);
   tn_onnx_window(n, x, NULL, &w);
-  n->out[0] = p_root(b, pool(n, p_power(b, x, p), POOL_SUM, &w), p);
+  n->out[0] = p_root(b, pool(n, p_power(b, x, p), TN_WINDOW_SUM, &w), p);
   return true;
 }
 

@@ -111,6 +111,20 @@ static void powers(void **state) {
              "  %a = mul(%x, %x) : f32[4]\n"
              "  %y = sqrt(%a) : f32[4]\n"
              "  return %y\n}\n");
+  simplifies(state,
+             "graph(%x: f32[4]) {\n"
+             "  %p = constant {value = f32[] [-0.75]} : f32[]\n"
+             "  %a = abs(%x) : f32[4]\n"
+             "  %y = pow(%a, %p) : f32[4]\n"
+             "  return %y\n}\n",
+             "graph(%x: f32[4]) {\n"
+             "  %a = abs(%x) : f32[4]\n"
+             "  %y.1 = sqrt(%a) : f32[4]\n"
+             "  %y.2 = sqrt(%y.1) : f32[4]\n"
+             "  %y.3 = mul(%y.2, %y.1) : f32[4]\n"
+             "  %y.4 = constant {value = f32[] [1]} : f32[]\n"
+             "  %y = div(%y.4, %y.3) : f32[4]\n"
+             "  return %y\n}\n");
   keeps(state, "graph(%x: f32[4]) {\n" /* sqrt(-0) is -0, pow(-0, 0.5) is 0 */
                "  %half = constant {value = f32[] [0.5]} : f32[]\n"
                "  %y = pow(%x, %half) : f32[4]\n"
