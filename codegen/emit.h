@@ -67,11 +67,11 @@ LLVMValueRef tn_emit_op(struct tn_emit *e, enum tn_op op, enum tn_dtype from, en
                         LLVMValueRef *arg);
 /* acc (NULL: 0) plus TN_DOT_S or TN_DOT_U of x and y; dtype i32 for the instructions. emit_dot.c */
 LLVMValueRef tn_emit_dot(struct tn_emit *e, bool x_signed, LLVMValueRef acc, LLVMValueRef x, LLVMValueRef y);
-/* acc + a * b on vectors of i32 that hold integers of 16 bits, those of `low` with their upper bits cleared; x86 with
- * 4, 8 or 16 lanes. */
+/* acc + a * b on vectors of i32 that hold integers of 16 bits, those of `low` with their upper bits cleared;
+ * x86 with 4, 8 or 16 lanes. */
 LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef low);
-/* The quotient x (TN_DIV) of a vector and a constant by products, the same bits; NULL where that cannot be promised.
- * emit_divide.c */
+/* The quotient x (TN_DIV) of a vector and a constant by products, the same bits; NULL where that cannot be
+ * promised. emit_divide.c */
 LLVMValueRef tn_emit_quotient(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef dividend);
 /* a * b + c on floats, fused where the target can. */
 LLVMValueRef tn_emit_muladd(struct tn_emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
@@ -95,11 +95,12 @@ LLVMValueRef tn_emit_to_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValu
  * that is not so.  A load's block is left in the memos of the points of one tile; `head` is the first of these
  * points. emit_block.c */
 bool tn_emit_load_block(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x);
-/* The lanes' elements at first + stride * lane, as `stride` whole vectors of which the lanes are picked.  The
- * stride is from 2 to TN_MOST_APART. */
-#define TN_MOST_APART 4
-LLVMValueRef tn_emit_load_apart(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef first,
-                                int64_t stride);
+/* The load's lanes at first + stride * lane, as `stride` whole vectors of which the lanes are picked.  The
+ * stride is from 2 to TN_MOST_APART.  mask: i1 a lane, or NULL; false ones are not read and zero. */
+LLVMValueRef tn_emit_load_apart(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef first, int64_t stride,
+                                LLVMValueRef mask);
+/* The load's lanes at the neighbouring positions from `at` on; mask as above. */
+LLVMValueRef tn_emit_load_row(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef at, LLVMValueRef mask);
 bool tn_emit_store_block(struct tn_emit *e, struct tn_point *head, const struct tn_stmt *st);
 
 /* A list of statements in a function that starts here, where the loop variables have these values. emit.c */

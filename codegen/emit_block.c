@@ -161,20 +161,23 @@ bool tn_emit_load_block(struct tn_emit *e, struct tn_point *p, const struct tn_e
   return true;
 }
 
-LLVMValueRef tn_emit_load_apart(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef first,
-                                int64_t stride) {
+LLVMValueRef tn_emit_load_apart(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef first, int64_t stride,
+                                LLVMValueRef mask) {
   int lanes = e->lanes;
   int64_t last =
       (stride - 1) * (lanes - 1); /* where the last vector begins: it ends with the last lane's element */
-  int *at = TN_NEW_ARRAY(e->arena, int, lanes);
+  int *at = TN_NEW_ARRAY(e->arena, int, lanes), *part = TN_NEW_ARRAY(e->arena, int, lanes);
   LLVMValueRef all = NULL;
   for (int64_t k = 0; k < stride; k++) {
     int64_t from = k + 1 < stride ? k * lanes : last;
-    LLVMValueRef v = load_vector(e, buf, plus(e, first, from), lanes);
     for (int l = 0; l < lanes; l++) {
       int64_t element = stride * l, of = element / lanes;
       at[l] = of < k ? l : of == k ? (int)(element - from) + (all ? lanes : 0) : -1;
+      /* only what a lane wants is read: the next element may lie outside */
+      part[l] = (from + l) % stride ? lanes : (int)((from + l) / stride);
     }
+    LLVMValueRef wanted = mask ? shuffled(e, mask, LLVMConstNull(LLVMTypeOf(mask)), part, lanes) : NULL;
+    LLVMValueRef v = tn_emit_load_row(e, x, plus(e, first, from), wanted);
     all = shuffled(e, all ? all : v, all ? v : NULL, at, lanes);
   }
   return all;

@@ -11,8 +11,15 @@ static struct tn_val vector(LLVMValueRef v) {
   return (struct tn_val){v, true};
 }
 
+/* May be true of what is uniform (tn_expr's `uses`): that then takes the way of vectors. */
 static bool over_lanes(const struct tn_emit *e, const struct tn_expr *x) {
   return e->lane && tn_ex_uses(x, e->lane);
+}
+
+/* A part of a position whose stride over the lanes is known: whether that is not zero. */
+static bool moves_with_lanes(const struct tn_emit *e, const struct tn_expr *x) {
+  int64_t stride;
+  return over_lanes(e, x) && !(tn_ex_stride(x, e->lane, &stride) && stride == 0);
 }
 
 /* ---- positions ---------------------------------------------------------------------------------------------
@@ -40,13 +47,13 @@ static LLVMValueRef scaled(struct tn_emit *e, LLVMValueRef v, int64_t coef) {
 static LLVMValueRef affine_scalar(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x,
                                   bool lane_zero) {
   if (x->kind != TN_EX_AFFINE) {
-    if (lane_zero && over_lanes(e, x))
+    if (lane_zero && moves_with_lanes(e, x))
       return tn_emit_index(e, 0);
     return tn_emit_expr(e, p, x).v;
   }
   LLVMValueRef sum = NULL;
   for (int i = 0; i < x->affine.count; i++) {
-    if (lane_zero && over_lanes(e, x->affine.term[i]))
+    if (lane_zero && moves_with_lanes(e, x->affine.term[i]))
       continue;
     LLVMValueRef t = scaled(e, tn_emit_expr(e, p, x->affine.term[i]).v, x->affine.coef[i]);
     sum = sum ? LLVMBuildNSWAdd(e->b, sum, t, "") : t;
@@ -186,8 +193,8 @@ static LLVMValueRef masked_access(struct tn_emit *e, const char *intrinsic, LLVM
 #endif
 }
 
-static LLVMValueRef load_row(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef index,
-                             LLVMValueRef mask) {
+LLVMValueRef tn_emit_load_row(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef index,
+                              LLVMValueRef mask) {
   const struct tn_buf *buf = x->load.buf;
   LLVMTypeRef type = tn_emit_widen(e, tn_emit_storage(e, x->dtype), true);
   LLVMValueRef at = tn_emit_address(e, buf, index);
@@ -251,10 +258,15 @@ static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const stru
   }
   if (!x->load.bytes && tn_emit_load_block(e, p, x))
     return p->memo[x->id];
-  LLVMValueRef mask = guard ? tn_emit_widened(e, tn_emit_expr(e, p, guard)) : NULL;
+  struct tn_val ok = guard ? tn_emit_expr(e, p, guard) : scalar(NULL);
+  LLVMValueRef constant = guard && !ok.vec ? LLVMIsAConstantInt(ok.v) : NULL; /* in an unrolled window */
+  if (constant && !LLVMConstIntGetZExtValue(constant))
+    return vector(LLVMConstNull(tn_emit_widen(e, tn_emit_type(e, x->dtype), true)));
+  LLVMValueRef mask = guard && !constant ? tn_emit_widened(e, ok) : NULL;
   int64_t stride;
   LLVMValueRef v;
   bool known = tn_ex_stride(index, e->lane, &stride);
+  bool apart = known && stride >= 2 && stride <= TN_MOST_APART && e->lanes >= 4 && !x->load.bytes;
   bool row = known && (stride == 1 || (stride == -1 && !mask));
   if (x->load.bytes)
     row = known && stride == 4 && x->load.bytes == 4;
@@ -262,17 +274,19 @@ static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const stru
     LLVMValueRef at = affine_scalar(e, p, index, true);
     if (stride < 0)
       at = LLVMBuildNSWSub(e->b, at, tn_emit_index(e, e->lanes - 1), "");
-    v = load_row(e, x, at, mask);
+    v = tn_emit_load_row(e, x, at, mask);
     if (stride < 0)
       v = reversed(e, v);
   } else if (known && !mask) {
     LLVMValueRef first = affine_scalar(e, p, index, true);
     if (stride == 0)
       v = tn_emit_splat(e, load_at(e, x, first));
-    else if (!x->load.bytes && stride >= 2 && stride <= TN_MOST_APART && e->lanes >= 4)
-      v = tn_emit_load_apart(e, x->load.buf, first, stride);
+    else if (apart)
+      v = tn_emit_load_apart(e, x, first, stride, NULL);
     else
       v = gather(e, x, NULL, first, stride);
+  } else if (apart && e->target->masked) {
+    v = tn_emit_load_apart(e, x, affine_scalar(e, p, index, true), stride, mask);
   } else {
     LLVMValueRef at = tn_emit_widened(e, tn_emit_expr(e, p, index));
     if (mask)

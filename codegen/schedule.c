@@ -1,6 +1,7 @@
 /* The schedule: how a nest's loops are ordered, tiled, vectorized and unrolled for a target.
  *
  * A band is a perfect nest of serial loops around stores, or around one reduction and stores.  Each band is
+ *  0. cut where the border of a window ends (schedule_peel.c);
  *  1. collapsed: neighbouring loops that every position walks as one become one;
  *  2. given a vector axis: a result loop along which loads and stores are contiguous or uniform, or else the
  *     innermost reduction loop;
@@ -192,14 +193,18 @@ static struct tn_var *lies_along(const struct tn_band *b, const struct tn_var *a
   return NULL;
 }
 
-static double access_cost(const struct accesses *a, const struct tn_expr *index, bool guarded, int bytes) {
+static double access_cost(const struct accesses *a, const struct tn_expr *index, const struct tn_expr *guard,
+                          int bytes) {
   int64_t stride;
   if (!tn_ex_stride(index, a->var, &stride))
     return a->lanes * 2.0;
   if (bytes && stride)
     return stride == 4 && bytes == 4 ? 1 : a->lanes * 1.5;
-  if (a->turns && !guarded && lies_along(a->turns, a->var, index))
+  if (a->turns && !guard && lies_along(a->turns, a->var, index))
     return 5 < a->lanes ? 5 : a->lanes;
+  bool masked = guard && tn_ex_uses(guard, a->var);
+  if (!masked && stride >= 2 && stride <= TN_MOST_APART && a->lanes >= 4) /* loads and shuffles */
+    return 1.5 * (double)stride;
   return stride == 0 ? 0.5 : stride == 1 ? 1 : stride == -1 ? 2 : a->lanes * 1.5;
 }
 
@@ -389,6 +394,8 @@ static void schedule_reduction(const struct tn_target *t, struct tn_band *b, str
 }
 
 void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
+  if (tn_schedule_peeled(t, b, c))
+    return;
   if (b->loops)
     collapse(b);
   if (b->reduce)

@@ -104,7 +104,10 @@ double tn_contraction_cycles(const struct tn_target *t, struct tn_band *b, struc
 /* Such a sum with few columns and its lanes along the sum, where that is faster; false: nothing built. */
 bool tn_build_few_columns(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                           struct tn_var *axis, int lanes);
-/* A band with its loops collapsed first. */
+/* Cuts a reduction's loop where a border ends and schedules the pieces; false (and nothing built) when no
+ * border is worth it.  schedule_peel.c */
+bool tn_schedule_peeled(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
+/* A band: cut at borders, its loops collapsed, then scheduled. */
 void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 /* A band without a reduction. */
 void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);

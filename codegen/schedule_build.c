@@ -280,13 +280,14 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   if (!shares && budget > 4)
     budget = 4;
   int64_t across = (columns + lanes - 1) / lanes;
-  int vectors = (int)(across < t->tile_vectors ? across : t->tile_vectors);
+  int vectors =
+      (int)(across < t->tile_vectors || (!shares && t->masked && across <= 4) ? across : t->tile_vectors);
   if (m < t->tile_rows) {
     int64_t want = budget / m;
     vectors = (int)(across < want ? across : want < 8 ? want : 8);
     vectors = vectors < 1 ? 1 : vectors;
   }
-  if (!shares && vectors > 2)
+  if (!shares && vectors > 2 && !(t->masked && across <= 4)) /* up to four: each row in one go */
     vectors = 2;
   struct tn_segment segs[TN_MAX_SEGMENTS];
   int seg_count;

@@ -4,6 +4,9 @@
 
 #include "support/support.h"
 
+/* Up to this stride a vector is picked from whole vectors by shuffles instead of gathered. */
+#define TN_MOST_APART 4
+
 struct tn_target {
   const char *family;     /* "x86-avx512", "aarch64-neon", "armv7em", ... */
   const char *triple;     /* LLVM's */

@@ -474,12 +474,14 @@ EVAL_TEST(gathered) {
 
 EVAL_TEST(pools) {
   struct tn_value *x = small(f, TN_F32, SHAPE(1, 9, 9, 20)), *one = small(f, TN_F32, SHAPE(1, 12, 12, 1));
-  struct tn_value *bytes = small(f, TN_I8, SHAPE(2, 8, 8, 36));
+  struct tn_value *bytes = small(f, TN_I8, SHAPE(2, 8, 8, 36)), *image = small(f, TN_F32, SHAPE(1, 19, 79, 1));
   for (int kind = 0; kind < 3; kind++)
     for (int pad = 0; pad < 2; pad++) {
       check_same(f, "pool", pool(f, x, kind, 3, 2, pad));
       check_same(f, "pool of one channel", pool(f, one, kind, 2, 1, pad));
       check_same(f, "pool of bytes", pool(f, bytes, kind, 3, 1, pad));
+      for (int stride = 1; stride <= 4; stride++) /* lanes along the image, strided; borders cut off */
+        check_same(f, "pool of an image", pool(f, image, kind, 3, stride, pad));
     }
 }
 

@@ -135,10 +135,40 @@ EVAL_TEST(steps) {
     }
 }
 
+/* Windows over planes: borders cut off, lanes that are strided and masked, lanes along the window. */
+static void check_windows(tn_ctx *ctx) {
+  static const int sizes[][2] = {{31, 67}, {11, 37}, {9, 130}, {40, 5}};
+  for (int k = 1; k <= 5; k++)
+    for (int stride = 1 + k % 2; stride <= 5; stride += 2) {
+      int h = sizes[(k + stride) % 4][0], w = sizes[(k + stride) % 4][1], pad = k / 2;
+      int rows = (h + 2 * pad - k) / stride + 1, columns = (w + 2 * pad - k) / stride + 1;
+      check_text(
+          ctx,
+          tn_printf(tn_ctx_arena(ctx),
+                    "module \"m\"\ngraph(%%x: f32[14,%d,%d] @input 0) {\n"
+                    "  %%y = kernel(%%x) {anchor = 0} graph(%%z: f32[14,%d,%d]) {\n"
+                    "    %%p = pool(%%z) {kind = max, window = [1, %d, %d], strides = [1, %d, %d], dilations "
+                    "= [1, 1, 1], before = [0, %d, %d], after = [0, %d, %d]} : f32[14,%d,%d]\n"
+                    "    return %%p\n  } : f32[14,%d,%d] @output 0\n  return %%y\n}\n",
+                    h, w, h, w, k, k, stride, stride, pad, pad, pad, pad, rows, columns, rows, columns));
+    }
+}
+
+EVAL_TEST(windows) {
+  check_windows(f->ctx);
+#ifdef __x86_64__
+  const char *before = cpu;
+  cpu = "x86-64"; /* narrow vectors, no masks */
+  check_windows(f->ctx);
+  cpu = before;
+#endif
+}
+
 /* test_codegen_turn [CPU]: code of another processor that this one can run, by hand. */
 int main(int argc, char **argv) {
   cpu = argc > 1 ? argv[1] : NULL;
   static const struct CMUnitTest tests[] = {cmocka_unit_test(transposes), cmocka_unit_test(slices_and_sums),
-                                            cmocka_unit_test(in_place), cmocka_unit_test(steps)};
+                                            cmocka_unit_test(in_place), cmocka_unit_test(steps),
+                                            cmocka_unit_test(windows)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
