@@ -135,7 +135,7 @@ static void reduce_step(struct tn_emit *e, struct reduction *r, int chain) {
   bool fused = st->reduce.combine == TN_ADD && tn_dtype_is_float(dtype) && term->kind == TN_EX_OP &&
                term->op.op == TN_MUL && (dtype == TN_F32 || dtype == TN_F64);
   bool dot = st->reduce.combine == TN_ADD && term->kind == TN_EX_OP &&
-             (term->op.op == TN_DOT_S || term->op.op == TN_DOT_U);
+             (term->op.op == TN_DOT_S || term->op.op == TN_DOT_U || term->op.op == TN_DOT_W);
   e->stamp++;
   for (int i = 0; i < r->pts->count; i++) {
     struct tn_point *p = &r->pts->at[i];
@@ -146,7 +146,7 @@ static void reduce_step(struct tn_emit *e, struct reduction *r, int chain) {
     } else if (fused || dot) {
       struct tn_val a = tn_emit_expr(e, p, term->op.arg[0]), b = tn_emit_expr(e, p, term->op.arg[1]);
       LLVMValueRef x = vec ? tn_emit_widened(e, a) : a.v, y = vec ? tn_emit_widened(e, b) : b.v;
-      *acc = dot ? tn_emit_dot(e, term->op.op == TN_DOT_S, *acc, x, y) : tn_emit_muladd(e, x, y, *acc);
+      *acc = dot ? tn_emit_dot(e, term->op.op, *acc, x, y) : tn_emit_muladd(e, x, y, *acc);
     } else {
       struct tn_val t = tn_emit_expr(e, p, term);
       *acc = tn_emit_combine(e, st->reduce.combine, dtype, *acc, vec ? tn_emit_widened(e, t) : t.v);

@@ -65,10 +65,10 @@ LLVMValueRef tn_emit_call(struct tn_emit *e, const char *intrinsic, LLVMTypeRef 
 /* The scalar operator on values of `from`, giving `to`; all args scalar, or all vectors. emit_op.c */
 LLVMValueRef tn_emit_op(struct tn_emit *e, enum tn_op op, enum tn_dtype from, enum tn_dtype to, int flags,
                         LLVMValueRef *arg);
-/* acc (NULL: 0) plus TN_DOT_S or TN_DOT_U of x and y; dtype i32 for the instructions. emit_dot.c */
-LLVMValueRef tn_emit_dot(struct tn_emit *e, bool x_signed, LLVMValueRef acc, LLVMValueRef x, LLVMValueRef y);
-/* acc + a * b on vectors of i32 that hold integers of 16 bits, those of `low` with their upper bits cleared;
- * x86 with 4, 8 or 16 lanes. */
+/* acc (NULL: 0) plus TN_DOT_S, TN_DOT_U or TN_DOT_W of x and y; dtype i32 for the instructions. emit_dot.c */
+LLVMValueRef tn_emit_dot(struct tn_emit *e, enum tn_op op, LLVMValueRef acc, LLVMValueRef x, LLVMValueRef y);
+/* acc plus the products of the words of a and `low`, vectors of i32: of one word each where `low` has its upper
+ * bits cleared; x86 with 4, 8 or 16 lanes. */
 LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef low);
 /* The quotient x (TN_DIV) of a vector and a constant by products, the same bits; NULL where that cannot be
  * promised. emit_divide.c */

@@ -1,5 +1,5 @@
-/* Emission of TN_DOT_S and TN_DOT_U, sums of products of bytes: what they say, shift by shift, and the
- * instructions of processors that have better ones.  All of them are exact.
+/* Emission of TN_DOT_S and TN_DOT_U, sums of products of bytes, and TN_DOT_W, of words: what they say, shift by
+ * shift, and the instructions of processors that have better ones.  All of them are exact.
  *
  *   x86 with VNNI      vpdpbusd: four products, unsigned with signed, added to each i32 lane
  *   x86 without        pmaddwd on the bytes of even and of odd numbers, as words
@@ -24,26 +24,28 @@ static LLVMValueRef constant_like(LLVMTypeRef type, uint64_t value) {
 
 /* ---- by shifts ----------------------------------------------------------------------------------------- */
 
-/* Byte k of each element of v, extended. */
-static LLVMValueRef byte_of(struct tn_emit *e, LLVMValueRef v, unsigned bits, unsigned k, bool is_signed) {
+/* Part k, of `width` bits, of each element of v, extended. */
+static LLVMValueRef part_of(struct tn_emit *e, LLVMValueRef v, unsigned bits, unsigned width, unsigned k,
+                            bool is_signed) {
   LLVMTypeRef type = LLVMTypeOf(v);
-  v = LLVMBuildShl(e->b, v, constant_like(type, bits - 8 - 8 * k), "");
-  LLVMValueRef down = constant_like(type, bits - 8);
+  v = LLVMBuildShl(e->b, v, constant_like(type, bits - width - width * k), "");
+  LLVMValueRef down = constant_like(type, bits - width);
   return is_signed ? LLVMBuildAShr(e->b, v, down, "") : LLVMBuildLShr(e->b, v, down, "");
 }
 
-static LLVMValueRef by_shifts(struct tn_emit *e, bool x_signed, LLVMValueRef acc, LLVMValueRef x,
+static LLVMValueRef by_shifts(struct tn_emit *e, enum tn_op op, LLVMValueRef acc, LLVMValueRef x,
                               LLVMValueRef y) {
   LLVMTypeRef type = LLVMTypeOf(x), scalar = type;
   if (LLVMGetTypeKind(type) == LLVMVectorTypeKind)
     scalar = LLVMGetElementType(type);
   unsigned bits = LLVMGetIntTypeWidth(scalar);
-  for (unsigned k = 0; k < bits / 8; k++) {
-    LLVMValueRef product =
-        LLVMBuildMul(e->b, byte_of(e, x, bits, k, x_signed), byte_of(e, y, bits, k, true), "");
+  unsigned width = op == TN_DOT_W ? 16 : 8;
+  for (unsigned k = 0; k < bits / width; k++) {
+    LLVMValueRef product = LLVMBuildMul(e->b, part_of(e, x, bits, width, k, op != TN_DOT_U),
+                                        part_of(e, y, bits, width, k, true), "");
     acc = acc ? LLVMBuildAdd(e->b, acc, product, "") : product;
   }
-  return acc;
+  return acc ? acc : constant_like(type, 0);
 }
 
 /* ---- x86 ----------------------------------------------------------------------------------------------- */
@@ -91,9 +93,7 @@ static LLVMValueRef on_x86(struct tn_emit *e, bool x_signed, LLVMValueRef acc, L
   return acc;
 }
 
-/* acc + a * b, elements of i32 that hold integers of 16 bits: as words, of which the upper ones of `low` are
- * cleared.
- */
+/* acc + the products of the words of a and `low`. */
 LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef low) {
   unsigned lanes = LLVMGetVectorSize(LLVMTypeOf(acc));
   LLVMValueRef arg[3] = {acc, a, low};
@@ -167,17 +167,26 @@ static LLVMValueRef on_arm_dsp(struct tn_emit *e, bool x_signed, LLVMValueRef ac
 
 /* ---- all ----------------------------------------------------------------------------------------------- */
 
-LLVMValueRef tn_emit_dot(struct tn_emit *e, bool x_signed, LLVMValueRef acc, LLVMValueRef x, LLVMValueRef y) {
+/* With vectors of at least the narrowest register. */
+static LLVMValueRef in_lanes(struct tn_emit *e, enum tn_op op, LLVMValueRef acc, LLVMValueRef x, LLVMValueRef y,
+                             unsigned lanes, bool x86) {
+  if (op == TN_DOT_W)
+    return tn_emit_words(e, acc ? acc : LLVMConstNull(LLVMTypeOf(x)), x, y);
+  return x86 ? on_x86(e, op == TN_DOT_S, acc, x, y, lanes) : on_aarch64(e, op == TN_DOT_S, acc, x, y, lanes);
+}
+
+LLVMValueRef tn_emit_dot(struct tn_emit *e, enum tn_op op, LLVMValueRef acc, LLVMValueRef x, LLVMValueRef y) {
   const struct tn_target *t = e->target;
+  bool cheap = op == TN_DOT_W ? t->dot_w : op == TN_DOT_S ? t->dot_s : t->dot_u;
   LLVMTypeRef type = LLVMTypeOf(x);
   bool vec = LLVMGetTypeKind(type) == LLVMVectorTypeKind;
   unsigned lanes = vec ? LLVMGetVectorSize(type) : 1;
   LLVMTypeRef scalar = vec ? LLVMGetElementType(type) : type;
-  if (!(x_signed ? t->dot_s : t->dot_u) || LLVMGetIntTypeWidth(scalar) != 32)
-    return by_shifts(e, x_signed, acc, x, y);
+  if (!cheap || LLVMGetIntTypeWidth(scalar) != 32)
+    return by_shifts(e, op, acc, x, y);
   if (!vec)
-    return t->dot && t->vector_bytes == 0 ? on_arm_dsp(e, x_signed, acc, x, y)
-                                          : by_shifts(e, x_signed, acc, x, y);
+    return t->dot && t->vector_bytes == 0 ? on_arm_dsp(e, op == TN_DOT_S, acc, x, y)
+                                          : by_shifts(e, op, acc, x, y);
   bool x86 = strncmp(t->family, "x86", 3) == 0;
   unsigned least = x86 ? 4 : 2;
   if (lanes < least) { /* a part of the narrowest register */
@@ -190,9 +199,7 @@ LLVMValueRef tn_emit_dot(struct tn_emit *e, bool x_signed, LLVMValueRef acc, LLV
     wide_y = LLVMBuildShuffleVector(e->b, y, none, mask, "");
     if (acc)
       wide_acc = LLVMBuildShuffleVector(e->b, acc, none, mask, "");
-    LLVMValueRef sum = x86 ? on_x86(e, x_signed, wide_acc, wide_x, wide_y, least)
-                           : on_aarch64(e, x_signed, wide_acc, wide_x, wide_y, least);
-    return elements(e, sum, 0, 1, lanes);
+    return elements(e, in_lanes(e, op, wide_acc, wide_x, wide_y, least, x86), 0, 1, lanes);
   }
-  return x86 ? on_x86(e, x_signed, acc, x, y, lanes) : on_aarch64(e, x_signed, acc, x, y, lanes);
+  return in_lanes(e, op, acc, x, y, lanes, x86);
 }

@@ -148,16 +148,17 @@ static LLVMValueRef load_one(struct tn_emit *e, const struct tn_buf *buf, LLVMVa
   return v;
 }
 
-/* `bytes` elements of 8 bits from index on, as an i32. */
+/* `bytes` bytes, in elements of 8 or 16 bits, from index on, as an i32. */
 static LLVMValueRef load_bytes(struct tn_emit *e, const struct tn_buf *buf, LLVMValueRef index, int bytes) {
   LLVMTypeRef i32 = LLVMInt32TypeInContext(e->c);
+  int size = (int)tn_dtype_size(buf->dtype);
   LLVMValueRef v = NULL;
   for (int done = 0; done < bytes;) {
     int some = bytes - done >= 4 ? 4 : bytes - done >= 2 ? 2 : 1;
     LLVMTypeRef type = LLVMIntTypeInContext(e->c, (unsigned)some * 8);
-    LLVMValueRef at = done ? LLVMBuildNSWAdd(e->b, index, tn_emit_index(e, done), "") : index;
+    LLVMValueRef at = done ? LLVMBuildNSWAdd(e->b, index, tn_emit_index(e, done / size), "") : index;
     LLVMValueRef part = LLVMBuildLoad2(e->b, type, tn_emit_address(e, buf, at), "");
-    LLVMSetAlignment(part, 1);
+    LLVMSetAlignment(part, (unsigned)size);
     part = some == 4 ? part : LLVMBuildZExt(e->b, part, i32, "");
     if (done)
       part = LLVMBuildShl(e->b, part, LLVMConstInt(i32, (unsigned)done * 8, 0), "");
@@ -269,7 +270,7 @@ static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const stru
   bool apart = known && stride >= 2 && stride <= TN_MOST_APART && e->lanes >= 4 && !x->load.bytes;
   bool row = known && (stride == 1 || (stride == -1 && !mask));
   if (x->load.bytes)
-    row = known && stride == 4 && x->load.bytes == 4;
+    row = known && stride * (int64_t)tn_dtype_size(x->load.buf->dtype) == 4 && x->load.bytes == 4;
   if (row) {
     LLVMValueRef at = affine_scalar(e, p, index, true);
     if (stride < 0)

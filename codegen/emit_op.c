@@ -480,7 +480,8 @@ static LLVMValueRef int_binary(struct tn_emit *e, enum tn_op op, enum tn_dtype d
     return shift(e, op == TN_SHL, is_signed, a, b);
   case TN_DOT_S:
   case TN_DOT_U:
-    return tn_emit_dot(e, op == TN_DOT_S, NULL, a, b);
+  case TN_DOT_W:
+    return tn_emit_dot(e, op, NULL, a, b);
   default:
     tn_bug(tn_arena_ctx(e->arena), "no emission for the scalar operator %s of %s", tn_op_info(op)->name,
            tn_dtype_name(dtype));

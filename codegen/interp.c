@@ -358,14 +358,16 @@ TN_NORETURN static void out_of_bounds(struct interp *in, const struct tn_buf *bu
     read;                                     \
   }
 
-/* The i32 of `bytes` elements from `at` on. */
+/* The i32 of `bytes` bytes from element `at` on. */
 static int32_t load_bytes(struct interp *in, const struct tn_buf *buf, const uint8_t *data, int64_t at,
                           int bytes) {
+  int size = (int)tn_dtype_size(buf->dtype), count = bytes / size;
   uint32_t v = 0;
-  if (at + bytes > buf->count)
-    out_of_bounds(in, buf, at + bytes - 1, "reads");
-  for (int k = 0; k < bytes; k++)
-    v |= (uint32_t)data[at + k] << (8 * k);
+  if (at + count > buf->count)
+    out_of_bounds(in, buf, at + count - 1, "reads");
+  for (int k = 0; k < count; k++)
+    v |= (uint32_t)tn_scalar_wrap(size == 1 ? TN_U8 : TN_U16, tn_scalar_load(buf->dtype, data, at + k).i)
+         << (8 * size * k);
   return (int32_t)v;
 }
 

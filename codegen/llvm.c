@@ -213,6 +213,7 @@ static void find_dot(struct tn_target *t, const char *assembly) {
     bool has_words = t->vector_bytes < 64 || (add && memchr(add, 'z', strcspn(add, "\n")));
     t->dot = strstr(assembly, "vpdpbusd") != NULL;
     t->dot_u = t->dot || has_words;
+    t->dot_w = has_words;
     t->dot_s = !t->dot && has_words;
   } else if (has_prefix(t->family, "aarch64")) {
     t->dot = strstr(assembly, "sdot\t") != NULL;

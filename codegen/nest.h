@@ -72,7 +72,7 @@ struct tn_expr {
       struct tn_buf *buf;
       struct tn_expr *index;
       struct tn_expr *guard; /* NULL: always */
-      int bytes; /* 0; else dtype is i32, buf's has 8 bits: buf[index .. index + bytes), first one lowest, rest 0 */
+      int bytes; /* 0; else dtype is i32, buf's has 8 or 16 bits: so many bytes from buf[index] on, first lowest, rest 0 */
     } load;
     struct {
       enum tn_op op;
@@ -170,7 +170,7 @@ struct tn_expr *tn_ex_float(struct tn_nest *n, enum tn_dtype dtype, double value
 struct tn_expr *tn_ex_const(struct tn_nest *n, const struct tn_tensor *tensor, int64_t element);
 struct tn_expr *tn_ex_var(struct tn_nest *n, struct tn_var *var);
 struct tn_expr *tn_ex_load(struct tn_nest *n, struct tn_buf *buf, struct tn_expr *index, struct tn_expr *guard);
-/* The i32 that consists of `bytes` (1 to 4) elements of 8 bits from buf[index] on, the first one lowest. */
+/* The i32 that consists of `bytes` (1 to 4) bytes, elements of 8 or 16 bits, from buf[index] on, the first one lowest. */
 struct tn_expr *tn_ex_load_bytes(struct tn_nest *n, struct tn_buf *buf, struct tn_expr *index, int bytes);
 /* The load `like` at another index, under another guard. */
 struct tn_expr *tn_ex_load_like(struct tn_nest *n, const struct tn_expr *like, struct tn_expr *index,

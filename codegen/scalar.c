@@ -309,6 +309,15 @@ static bool float_lanes(enum tn_op op, int flags, int count, union tn_scalar *ou
   }
 }
 
+/* Sum of the products of the words of x and y; an integer of 8 bits is none. */
+static int64_t dot_words(enum tn_dtype dtype, int64_t x, int64_t y) {
+  uint64_t sum = 0;
+  for (size_t k = 0; k < tn_dtype_size(dtype) / 2; k++)
+    sum += (uint64_t)((int64_t)(int16_t)(uint16_t)((uint64_t)x >> (16 * k)) *
+                      (int16_t)(uint16_t)((uint64_t)y >> (16 * k)));
+  return (int64_t)sum;
+}
+
 /* Sum of the products of the bytes of x and y; y's are signed. */
 static int64_t dot_bytes(enum tn_dtype dtype, bool x_signed, int64_t x, int64_t y) {
   int64_t sum = 0;
@@ -369,6 +378,8 @@ static bool int_lanes(enum tn_op op, enum tn_dtype from, int count, union tn_sca
   case TN_DOT_S:
   case TN_DOT_U:
     LANES(i, dot_bytes(from, op == TN_DOT_S, IX, IY));
+  case TN_DOT_W:
+    LANES(i, dot_words(from, IX, IY));
   case TN_EQ:
     LANES(i, IX == IY);
   case TN_NE:

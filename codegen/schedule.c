@@ -193,19 +193,27 @@ static struct tn_var *lies_along(const struct tn_band *b, const struct tn_var *a
   return NULL;
 }
 
+/* each: elements that a load takes at once, see below; 0: one. */
 static double access_cost(const struct accesses *a, const struct tn_expr *index, const struct tn_expr *guard,
-                          int bytes) {
+                          int each) {
   int64_t stride;
   if (!tn_ex_stride(index, a->var, &stride))
     return a->lanes * 2.0;
-  if (bytes && stride)
-    return stride == 4 && bytes == 4 ? 1 : a->lanes * 1.5;
+  if (each && stride)
+    return stride == each ? 1 : a->lanes * 1.5;
   if (a->turns && !guard && lies_along(a->turns, a->var, index))
     return 5 < a->lanes ? 5 : a->lanes;
   bool masked = guard && tn_ex_uses(guard, a->var);
   if (!masked && stride >= 2 && stride <= TN_MOST_APART && a->lanes >= 4) /* loads and shuffles */
     return 1.5 * (double)stride;
   return stride == 0 ? 0.5 : stride == 1 ? 1 : stride == -1 ? 2 : a->lanes * 1.5;
+}
+
+/* How many elements fill an i32, for a load that takes as many; -1: it takes others; 0: one. */
+static int elements_at_once(const struct tn_expr *load) {
+  if (!load->load.bytes)
+    return 0;
+  return load->load.bytes == 4 ? 4 / (int)tn_dtype_size(load->load.buf->dtype) : -1;
 }
 
 static void visit(struct accesses *a, const struct tn_expr *e) {
@@ -220,7 +228,7 @@ static void visit(struct accesses *a, const struct tn_expr *e) {
     break;
   case TN_EX_LOAD:
     if (!(a->constants_free && e->load.buf->data))
-      a->cost += access_cost(a, e->load.index, e->load.guard, e->load.bytes);
+      a->cost += access_cost(a, e->load.index, e->load.guard, elements_at_once(e));
     visit(a, e->load.index);
     visit(a, e->load.guard);
     break;

@@ -50,7 +50,7 @@ struct tn_contraction {
   struct tn_var *axis;   /* columns */
   struct tn_var *row[2]; /* inner and outer row loop, or NULL */
   int lanes;
-  enum tn_op op;                  /* of the term: TN_MUL, TN_DOT_S, TN_DOT_U */
+  enum tn_op op;                  /* of the term: TN_MUL, TN_DOT_S, TN_DOT_U, TN_DOT_W */
   struct tn_expr *columns, *rows; /* its operands that change with the columns, with the rows */
   bool columns_first;
   int64_t steps; /* of the sum */

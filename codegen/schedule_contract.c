@@ -33,7 +33,7 @@ static bool split_term(struct tn_contraction *k) {
   const struct tn_stmt *r = k->band->reduce;
   struct tn_expr *term = r->reduce.term;
   if (r->reduce.combine != TN_ADD || term->kind != TN_EX_OP ||
-      (term->op.op != TN_MUL && term->op.op != TN_DOT_S && term->op.op != TN_DOT_U))
+      (term->op.op != TN_MUL && term->op.op != TN_DOT_S && term->op.op != TN_DOT_U && term->op.op != TN_DOT_W))
     return false;
   struct tn_expr *a = term->op.arg[0], *b = term->op.arg[1];
   if (tn_ex_uses(a, k->axis) == tn_ex_uses(b, k->axis))

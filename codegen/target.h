@@ -26,6 +26,7 @@ struct tn_target {
   bool f64_lanes;         /* ... of doubles in vector registers too */
   bool dot;               /* an instruction adds products of 4 bytes to each i32 lane */
   bool dot_s, dot_u;      /* such sums are cheap, by whatever instructions: both signed; unsigned with signed */
+  bool dot_w;             /* sums of two products of signed 16-bit words are */
   bool masked;            /* masked vector loads and stores are instructions */
   bool gathers;           /* so is loading each lane from a place of its own */
   int opt;                /* 0 to 3 */

@@ -13,6 +13,7 @@ static const struct tn_target targets[] = {
      .dot = true,
      .dot_s = true,
      .dot_u = true,
+     .dot_w = true,
      .opt = 3,
      .threads = 1},
     {.family = "v128",
@@ -53,6 +54,7 @@ static const struct tn_target targets[] = {
      .masked = true,
      .dot_s = true,
      .dot_u = true,
+     .dot_w = true,
      .opt = 3,
      .threads = 1},
     {.family = "v512",
@@ -69,6 +71,7 @@ static const struct tn_target targets[] = {
      .masked = true,
      .dot = true,
      .dot_u = true,
+     .dot_w = true,
      .opt = 3,
      .threads = 1},
 };
@@ -251,17 +254,18 @@ static struct tn_value *shuffled(struct tn_build *b, struct tn_value *const *in)
   return tn_binary(b, TN_ADD, tn_reshape(b, split, SHAPE(t->dim[0] * t->dim[1], c)), in[1]);
 }
 
-/* Values that take every byte, the outermost ones often. */
+/* Values that take every byte or any word, the outermost ones often. */
 static struct tn_value *bytes_of(struct fixture *f, enum tn_dtype dtype, int rank, const tn_dim *dims,
                                  int first) {
   struct tn_type type = tn_type_make(dtype, rank, dims);
   int64_t count;
   assert_true(tn_type_count(&type, &count));
   double *values = TN_NEW_ARRAY(tn_ctx_arena(f->ctx), double, count + 1);
-  double low = dtype == TN_U8 ? 0 : -128;
+  double low = dtype == TN_U8 ? 0 : dtype == TN_I16 ? -32768 : -128;
+  int64_t range = dtype == TN_I16 ? 65536 : 256;
   for (int64_t i = 0; i < count; i++) {
     int64_t k = i + first;
-    values[i] = low + (double)(k % 3 == 0 ? 255 : k % 5 == 0 ? 0 : k * 89 % 256);
+    values[i] = low + (double)(k % 3 == 0 ? range - 1 : k % 5 == 0 ? 0 : k * (range / 3 + 4) % range);
   }
   return constant(f, dtype, rank, dims, values);
 }
@@ -279,24 +283,27 @@ static struct tn_value *of_bytes(struct fixture *f, enum tn_op op, struct tn_val
   return finished(f, node);
 }
 
-/* Contractions of bytes are taken by fours: every length modulo 4, both signs, grouped, dilated. */
+/* Contractions of bytes are taken by fours, of words by twos: every length modulo 4, both signs, grouped,
+ * dilated. */
 EVAL_TEST(bytes) {
-  for (int is_signed = 0; is_signed < 2; is_signed++) {
-    enum tn_dtype dtype = is_signed ? TN_I8 : TN_U8;
+  static const enum tn_dtype images[] = {TN_U8, TN_I8, TN_I16, TN_I16},
+                             weights[] = {TN_I8, TN_I8, TN_I8, TN_I16};
+  for (size_t at = 0; at < TN_COUNT(images); at++) {
+    enum tn_dtype dtype = images[at], of_weights = weights[at];
     for (int k = 1; k <= 21; k++) {
       struct tn_value *x = bytes_of(f, dtype, SHAPE(5, k), k);
-      struct tn_value *w = bytes_of(f, TN_I8, SHAPE(k, k == 9 ? 1 : 19), 0);
+      struct tn_value *w = bytes_of(f, of_weights, SHAPE(k, k == 9 ? 1 : 19), 0);
       check_same(f, tn_printf(tn_ctx_arena(f->ctx), "bytes %d", k), of_bytes(f, TN_MATMUL, x, w, 0, 0, 0));
     }
     struct tn_value *image = bytes_of(f, dtype, SHAPE(1, 6, 7, 12), 1);
     for (int stride = 1; stride < 3; stride++)
       for (int group = 1; group <= 12; group *= group == 1 ? 4 : 3)
         check_same(f, tn_printf(tn_ctx_arena(f->ctx), "conv of bytes in %d groups", group),
-                   of_bytes(f, TN_CONV, image, bytes_of(f, TN_I8, SHAPE(3, 2, 12 / group, 24), 2), stride,
+                   of_bytes(f, TN_CONV, image, bytes_of(f, of_weights, SHAPE(3, 2, 12 / group, 24), 2), stride,
                             3 - stride, group));
     check_same(f, "conv of one channel",
                of_bytes(f, TN_CONV, bytes_of(f, dtype, SHAPE(2, 6, 9, 1), 0),
-                        bytes_of(f, TN_I8, SHAPE(5, 5, 1, 18), 0), 1, 1, 1));
+                        bytes_of(f, of_weights, SHAPE(5, 5, 1, 18), 0), 1, 1, 1));
   }
 }
 
