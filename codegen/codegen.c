@@ -1,8 +1,22 @@
 /* The stages of a build: open the target, emit the program, optimize, make the object, measure it. */
 #include "codegen/internal.h"
 
-static bool generate(struct tn_codegen *cg) {
-  return tn_emit_program(cg) && tn_llvm_optimize(cg);
+/* How many parts LLVM works on at a time: some for the kernels, and one for the rest.  Nothing of the machine
+ * that compiles decides, so that the object is the same everywhere. */
+static int parts_of(const struct tn_codegen *cg) {
+  int kernels = 0;
+  for (const struct tn_node *n = cg->module->main->first; n; n = n->next)
+    kernels += n->op == TN_KERNEL;
+  int parts = kernels / 4 < TN_MOST_PARTS - 1 ? kernels / 4 : TN_MOST_PARTS - 1;
+  return cg->target.elf && parts > 1 ? parts + 1 : 1;
+}
+
+/* The program for an object; or whole, for text. */
+static bool generate(struct tn_codegen *cg, bool whole) {
+  cg->whole = whole;
+  tn_str_init(&cg->nests, cg->arena);
+  tn_llvm_modules(cg, whole ? 1 : parts_of(cg));
+  return tn_emit_program(cg) && (!whole || tn_llvm_optimize(cg));
 }
 
 struct tn_codegen *tn_codegen(struct tn_module *module, const struct tn_target_options *options,
@@ -13,7 +27,6 @@ struct tn_codegen *tn_codegen(struct tn_module *module, const struct tn_target_o
   cg->module = module;
   cg->options = *options;
   cg->facts.model_hash = model_hash;
-  tn_str_init(&cg->nests, cg->arena);
   if (!tn_llvm_open(cg))
     return NULL;
   if (cg->options.weights_apart) /* they come about with the code */
@@ -22,23 +35,27 @@ struct tn_codegen *tn_codegen(struct tn_module *module, const struct tn_target_o
     cg->key = tn_cache_key(cg);
     cg->cached = cg->measured = tn_cache_get(cg);
   }
-  return cg->cached || generate(cg) ? cg : NULL;
+  return cg->cached || generate(cg, false) ? cg : NULL;
 }
 
 static bool make_object(struct tn_codegen *cg) {
-  return cg->object.at || (tn_llvm_emit(cg, false, &cg->object) && tn_object_weights(cg));
+  return cg->object.at || (tn_llvm_object(cg, &cg->object) && tn_object_weights(cg));
+}
+
+/* For text: the object is made and measured first, and stays what it is. */
+static bool make_whole(struct tn_codegen *cg) {
+  const struct tn_build_facts facts = *tn_codegen_facts(cg);
+  cg->facts = (struct tn_build_facts){.model_hash = facts.model_hash};
+  bool good = cg->object.at && generate(cg, true);
+  cg->facts = facts;
+  return good;
 }
 
 bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_bytes *out) {
   const char *text = NULL;
-  if (kind != TN_EMIT_OBJECT && cg->cached) { /* of an object that was kept there is no more than that */
-    cg->cached = false;
-    cg->facts = (struct tn_build_facts){.model_hash = cg->facts.model_hash};
-    cg->object = (struct tn_bytes){0};
-    cg->measured = false;
-    if (!generate(cg))
-      return false;
-  }
+  bool has_text = kind == TN_EMIT_NEST ? !cg->cached : cg->whole; /* of an object that was kept there is none */
+  if (kind != TN_EMIT_OBJECT && !has_text && !cg->whole && !make_whole(cg))
+    return false;
   switch (kind) {
   case TN_EMIT_OBJECT:
     if (!make_object(cg))
@@ -46,7 +63,7 @@ bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_by
     *out = cg->object;
     return true;
   case TN_EMIT_ASM:
-    return tn_llvm_emit(cg, true, out);
+    return tn_llvm_assembly(cg, out);
   case TN_EMIT_LLVM:
     text = tn_llvm_text(cg);
     break;
@@ -62,7 +79,9 @@ const struct tn_build_facts *tn_codegen_facts(struct tn_codegen *cg) {
   if (!cg->measured && make_object(cg)) {
     cg->measured = true;
     cg->facts.code_bytes = tn_object_code_bytes(cg);
-    cg->facts.stack_bytes = cg->stack_bytes;
+    for (int i = 0; i < cg->part_count; i++)
+      if (cg->part[i].stack_bytes > cg->facts.stack_bytes)
+        cg->facts.stack_bytes = cg->part[i].stack_bytes;
     if (cg->options.cache && tn_diag_count(cg->ctx, TN_ERROR) == 0)
       tn_cache_put(cg);
   }

@@ -28,6 +28,20 @@ int64_t tn_weights_place(struct tn_weights *w, const void *data,
 void tn_weights_copy(const struct tn_weights *w, char *to);
 #define TN_WEIGHT_ALIGN 64
 
+/* A part of the program, which LLVM works on by itself: the run function and the data, or some of the kernels.
+ */
+struct tn_part {
+  LLVMContextRef c;
+  LLVMModuleRef m;     /* NULL once it has become an object */
+  int64_t work;        /* instructions of the kernels */
+  int64_t stack_bytes; /* largest frame */
+  LLVMMemoryBufferRef object;
+  const char *bad; /* what went wrong, and LLVM's words */
+  char message[512];
+  bool bug; /* it is Tenon's fault */
+};
+#define TN_MOST_PARTS 9
+
 struct tn_codegen {
   tn_ctx *ctx;
   tn_arena *arena;
@@ -38,25 +52,31 @@ struct tn_codegen {
   struct tn_weights weights;
   struct tn_bytes weights_file; /* with weights_apart */
   struct tn_str nests;          /* text of every scheduled nest */
-  LLVMContextRef c;
-  LLVMModuleRef m;
-  LLVMTargetMachineRef machine;
+  struct tn_part part[TN_MOST_PARTS];
+  int part_count; /* 1: everything is in the first */
+  LLVMTargetRef llvm_target;
   LLVMTargetDataRef layout;
-  void *jit; /* LLVMOrcLLJITRef */
+  bool whole; /* the program is one module, and optimized */
+  void *jit;  /* LLVMOrcLLJITRef */
   struct tn_bytes object;
   struct tn_hash key; /* in options.cache */
   bool cached;        /* object and facts are from there; there is no LLVM module unless one is asked for */
   bool measured;
   int64_t scratch_bytes; /* kernels' local buffers, after the plan's arena */
-  int64_t stack_bytes;   /* largest frame sum, filled while the object is emitted */
 };
 
 /* llvm.c: the only file that knows LLVM's contexts, target machines and error conventions. */
-bool tn_llvm_open(struct tn_codegen *cg); /* resolves target and machine, makes context and module */
+bool tn_llvm_open(struct tn_codegen *cg); /* resolves the target */
+/* Empty modules for the program, in place of those there are: one, or some for the kernels beside it. */
+void tn_llvm_modules(struct tn_codegen *cg, int count);
+struct tn_part *tn_llvm_least_part(struct tn_codegen *cg); /* for the next kernel */
 /* A builder that goes with the arena's context: whoever uses it may be left by a guard. */
 LLVMBuilderRef tn_llvm_builder(tn_arena *arena, LLVMContextRef c);
-bool tn_llvm_optimize(struct tn_codegen *cg); /* verifies and runs the pass pipeline */
-bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out);
+/* Optimizes all parts and makes the object of them, in threads; the parts are used up. */
+bool tn_llvm_object(struct tn_codegen *cg, struct tn_bytes *out);
+/* Of a program that is whole. */
+bool tn_llvm_optimize(struct tn_codegen *cg);
+bool tn_llvm_assembly(struct tn_codegen *cg, struct tn_bytes *out);
 char *tn_llvm_text(struct tn_codegen *cg);
 void *tn_llvm_load(struct tn_codegen *cg, const char *symbol, const char *hook_name, void *hook);
 
@@ -65,7 +85,10 @@ const char *tn_weights_symbol(const struct tn_codegen *cg);
 const char *tn_weights_section(const struct tn_codegen *cg);
 bool tn_emit_program(struct tn_codegen *cg);
 
-/* object.c: the bytes of the weights, for which tn_llvm_emit left room: in ELF a section without bytes, its
+/* object_merge.c: the parts of one build as one ELF object. */
+struct tn_bytes tn_merge_objects(tn_ctx *ctx, tn_arena *arena, const struct tn_bytes *objects, size_t count);
+
+/* object.c: the bytes of the weights, for which tn_llvm_object left room: in ELF a section without bytes, its
  * name with this before it. */
 #define TN_WEIGHTS_PREFIX ".bss."
 bool tn_object_weights(struct tn_codegen *cg);

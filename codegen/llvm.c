@@ -12,6 +12,10 @@
 #include <llvm-c/Target.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct tn_where nowhere;
@@ -71,17 +75,27 @@ static bool has_prefix(const char *text, const char *prefix) {
   return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+/* Says what went wrong in a part, whose thread may not report it.  Takes the message. */
+static bool part_failed(struct tn_part *p, const char *what, char *message) {
+  if (!p->bad)
+    snprintf(p->message, sizeof p->message, "%s", message ? message : "no reason given");
+  p->bad = p->bad ? p->bad : what;
+  LLVMDisposeMessage(message);
+  return false;
+}
+
 static void on_diagnostic(LLVMDiagnosticInfoRef info, void *user) {
-  struct tn_codegen *cg = user;
+  struct tn_part *p = user;
   char *text = LLVMGetDiagInfoDescription(info);
   /* Every function asks for a warning when its frame passes 0 bytes: that is how frames are measured. */
   const char *frame = strstr(text, "stack frame size (");
   if (frame) {
     int64_t bytes = strtoll(frame + strlen("stack frame size ("), NULL, 10);
-    if (bytes > cg->stack_bytes)
-      cg->stack_bytes = bytes;
+    if (bytes > p->stack_bytes)
+      p->stack_bytes = bytes;
   } else if (LLVMGetDiagInfoSeverity(info) == LLVMDSError) {
-    tn_report(cg->ctx, TN_ERROR, nowhere, "LLVM: %s", text);
+    part_failed(p, "LLVM", text);
+    return;
   }
   LLVMDisposeMessage(text);
 }
@@ -96,18 +110,60 @@ LLVMBuilderRef tn_llvm_builder(tn_arena *arena, LLVMContextRef c) {
   return b;
 }
 
+static void close_part(struct tn_part *p) {
+  if (p->object)
+    LLVMDisposeMemoryBuffer(p->object);
+  if (p->m)
+    LLVMDisposeModule(p->m);
+  p->object = NULL;
+  p->m = NULL;
+}
+
 static void close_llvm(void *object) {
   struct tn_codegen *cg = object;
   if (cg->jit)
     LLVMOrcDisposeLLJIT(cg->jit);
   if (cg->layout)
     LLVMDisposeTargetData(cg->layout);
-  if (cg->machine)
-    LLVMDisposeTargetMachine(cg->machine);
-  if (cg->m)
-    LLVMDisposeModule(cg->m);
-  if (cg->c)
-    LLVMContextDispose(cg->c);
+  for (int i = 0; i < TN_MOST_PARTS; i++) {
+    close_part(&cg->part[i]);
+    if (cg->part[i].c)
+      LLVMContextDispose(cg->part[i].c);
+  }
+}
+
+static LLVMTargetMachineRef make_machine(const struct tn_codegen *cg) {
+  static const LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess,
+                                               LLVMCodeGenLevelDefault, LLVMCodeGenLevelAggressive};
+  const struct tn_target *t = &cg->target;
+  bool bare = strstr(t->triple, "none") != NULL;
+  return LLVMCreateTargetMachine(cg->llvm_target, t->triple, t->cpu, t->features, levels[cg->options.opt & 3],
+                                 bare ? LLVMRelocStatic : LLVMRelocPIC, LLVMCodeModelDefault);
+}
+
+void tn_llvm_modules(struct tn_codegen *cg, int count) {
+  cg->part_count = count;
+  for (int i = 0; i < TN_MOST_PARTS; i++) {
+    struct tn_part *p = &cg->part[i];
+    close_part(p);
+    *p = (struct tn_part){.c = p->c};
+    if (i >= count)
+      continue;
+    if (!p->c)
+      p->c = LLVMContextCreate();
+    LLVMContextSetDiagnosticHandler(p->c, on_diagnostic, p);
+    p->m = LLVMModuleCreateWithNameInContext(cg->module->name, p->c);
+    LLVMSetTarget(p->m, cg->target.triple);
+    LLVMSetModuleDataLayout(p->m, cg->layout);
+  }
+}
+
+struct tn_part *tn_llvm_least_part(struct tn_codegen *cg) {
+  struct tn_part *least = &cg->part[cg->part_count > 1];
+  for (int i = 1; i < cg->part_count; i++)
+    if (cg->part[i].work < least->work)
+      least = &cg->part[i];
+  return least;
 }
 
 /* Functions that multiply, add, round and convert; their assembly shows which registers and instructions the
@@ -163,17 +219,17 @@ static const char probe_text[] =
     "declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)\n"
     "declare float @llvm.roundeven.f32(float)\n";
 
-static bool probe(struct tn_codegen *cg, char **assembly) {
+static bool probe(struct tn_codegen *cg, LLVMTargetMachineRef machine, char **assembly) {
   char *message = NULL;
   LLVMMemoryBufferRef text =
       LLVMCreateMemoryBufferWithMemoryRangeCopy(probe_text, sizeof probe_text - 1, "probe");
   LLVMModuleRef m;
-  if (LLVMParseIRInContext(cg->c, text, &m, &message))
+  if (LLVMParseIRInContext(cg->part[0].c, text, &m, &message))
     return failed(cg, "cannot read the probe of the target", message);
   LLVMSetTarget(m, cg->target.triple);
   LLVMSetModuleDataLayout(m, cg->layout);
   LLVMMemoryBufferRef out;
-  bool bad = LLVMTargetMachineEmitToMemoryBuffer(cg->machine, m, LLVMAssemblyFile, &message, &out);
+  bool bad = LLVMTargetMachineEmitToMemoryBuffer(machine, m, LLVMAssemblyFile, &message, &out);
   LLVMDisposeModule(m);
   if (bad)
     return failed(cg, "cannot generate code for the target", message);
@@ -226,9 +282,9 @@ static void find_dot(struct tn_target *t, const char *assembly) {
   }
 }
 
-static bool find_family(struct tn_codegen *cg) {
+static bool find_family(struct tn_codegen *cg, LLVMTargetMachineRef machine) {
   char *assembly;
-  if (!probe(cg, &assembly))
+  if (!probe(cg, machine, &assembly))
     return false;
   struct tn_target *t = &cg->target;
   for (size_t i = 0; i < TN_COUNT(families); i++) {
@@ -286,8 +342,7 @@ static const char *distribution_features(const char *triple, const char *cpu) {
 bool tn_llvm_open(struct tn_codegen *cg) {
   init_targets();
   tn_ctx_cleanup(cg->ctx, close_llvm, cg);
-  cg->c = LLVMContextCreate();
-  LLVMContextSetDiagnosticHandler(cg->c, on_diagnostic, cg);
+  cg->part[0].c = LLVMContextCreate();
   const struct tn_target_options *o = &cg->options;
   struct tn_target *t = &cg->target;
   char *host = LLVMGetDefaultTargetTriple();
@@ -310,30 +365,22 @@ bool tn_llvm_open(struct tn_codegen *cg) {
     t->features = tn_printf(cg->arena, "%s%s%s", base, *base && *features ? "," : "", features);
   }
   char *message = NULL;
-  LLVMTargetRef target;
-  if (LLVMGetTargetFromTriple(t->triple, &target, &message))
+  if (LLVMGetTargetFromTriple(t->triple, &cg->llvm_target, &message))
     return failed(cg, "unknown target", message);
-  bool bare = strstr(t->triple, "none") != NULL;
-  LLVMCodeGenOptLevel levels[] = {LLVMCodeGenLevelNone, LLVMCodeGenLevelLess, LLVMCodeGenLevelDefault,
-                                  LLVMCodeGenLevelAggressive};
-  cg->machine = LLVMCreateTargetMachine(target, t->triple, t->cpu, t->features, levels[o->opt & 3],
-                                        bare ? LLVMRelocStatic : LLVMRelocPIC, LLVMCodeModelDefault);
-  if (!cg->machine) {
+  LLVMTargetMachineRef machine = make_machine(cg);
+  if (!machine) {
     tn_report(cg->ctx, TN_ERROR, nowhere, "LLVM makes no machine for target %s, cpu '%s'", t->triple, t->cpu);
     return false;
   }
-  cg->layout = LLVMCreateTargetDataLayout(cg->machine);
+  cg->layout = LLVMCreateTargetDataLayout(machine);
   t->pointer_bits = (int)LLVMPointerSize(cg->layout) * 8;
   t->opt = o->opt;
   t->small = o->small;
   t->threads = o->threads > 0 ? o->threads : 1;
   t->fork_ns = o->fork_ns > 0 ? o->fork_ns : FORK_NS;
-  if (!find_family(cg))
-    return false;
-  cg->m = LLVMModuleCreateWithNameInContext(cg->module->name, cg->c);
-  LLVMSetTarget(cg->m, t->triple);
-  LLVMSetModuleDataLayout(cg->m, cg->layout);
-  return true;
+  bool found = find_family(cg, machine);
+  LLVMDisposeTargetMachine(machine);
+  return found;
 }
 
 /* ---- optimization and output -------------------------------------------------------------------------------
@@ -345,60 +392,149 @@ static const char pipeline_o2[] = "function(sroa,early-cse<memssa>,simplifycfg,i
                                   "loop-mssa(loop-rotate,licm),early-cse<memssa>,"
                                   "instcombine<no-verify-fixpoint>,loop-mssa(licm),simplifycfg)";
 
-bool tn_llvm_optimize(struct tn_codegen *cg) {
+static bool optimize(const struct tn_codegen *cg, struct tn_part *p, LLVMTargetMachineRef machine) {
   char *message = NULL;
-  if (LLVMVerifyModule(cg->m, LLVMReturnStatusAction, &message)) {
-    tn_report(cg->ctx, TN_BUG, nowhere, "the generated LLVM module is not valid: %s", message);
-    LLVMDisposeMessage(message);
-    return false;
+  if (LLVMVerifyModule(p->m, LLVMReturnStatusAction, &message)) {
+    p->bug = true;
+    return part_failed(p, "the generated LLVM module is not valid", message);
   }
   LLVMDisposeMessage(message);
   if (cg->options.opt == 0)
     return true;
   LLVMPassBuilderOptionsRef o = LLVMCreatePassBuilderOptions();
-  LLVMErrorRef error = LLVMRunPasses(cg->m, cg->options.opt == 1 ? pipeline_o1 : pipeline_o2, cg->machine, o);
+  LLVMErrorRef error = LLVMRunPasses(p->m, cg->options.opt == 1 ? pipeline_o1 : pipeline_o2, machine, o);
   LLVMDisposePassBuilderOptions(o);
-  return error ? failed_error(cg, "LLVM's passes", error) : true;
+  if (!error)
+    return true;
+  char *words = LLVMGetErrorMessage(error);
+  part_failed(p, "LLVM's passes", LLVMCreateMessage(words));
+  LLVMDisposeErrorMessage(words);
+  return false;
+}
+
+static bool report_part(struct tn_codegen *cg, const struct tn_part *p) {
+  if (p->bad)
+    tn_report(cg->ctx, p->bug ? TN_BUG : TN_ERROR, nowhere, "%s: %s", p->bad, p->message);
+  return !p->bad;
+}
+
+/* ---- the object, part by part: which parts there are does not depend on the number of threads -------------
+ */
+
+static void emit_part(const struct tn_codegen *cg, struct tn_part *p) {
+  LLVMTargetMachineRef machine = make_machine(cg);
+  char *message = NULL;
+  if (optimize(cg, p, machine) &&
+      LLVMTargetMachineEmitToMemoryBuffer(machine, p->m, LLVMObjectFile, &message, &p->object))
+    part_failed(p, "LLVM's code generator", message);
+  LLVMDisposeTargetMachine(machine);
+  LLVMDisposeModule(p->m);
+  p->m = NULL;
+}
+
+struct emission {
+  struct tn_codegen *cg;
+  atomic_int next;
+};
+
+static void *emit_parts(void *user) {
+  struct emission *e = user;
+  for (int i; (i = atomic_fetch_add(&e->next, 1)) < e->cg->part_count;)
+    emit_part(e->cg, &e->cg->part[i]);
+  return NULL;
+}
+
+static int processors(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+#define THREAD_STACK ((size_t)8 << 20) /* as the first thread has: LLVM goes deep */
+
+static void emit_in_threads(struct tn_codegen *cg) {
+  struct emission e = {.cg = cg};
+  pthread_t thread[TN_MOST_PARTS];
+  int most = processors(), started = 1;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, THREAD_STACK);
+  while (started < most && started < cg->part_count &&
+         pthread_create(&thread[started], &attributes, emit_parts, &e) == 0)
+    started++;
+  pthread_attr_destroy(&attributes);
+  emit_parts(&e);
+  for (int i = 1; i < started; i++)
+    pthread_join(thread[i], NULL);
+}
+
+bool tn_llvm_object(struct tn_codegen *cg, struct tn_bytes *out) {
+  LLVMValueRef weights = LLVMGetNamedGlobal(cg->part[0].m, tn_weights_symbol(cg));
+  if (weights && cg->weights.bytes && cg->target.elf)
+    LLVMSetSection(weights, tn_printf(cg->arena, TN_WEIGHTS_PREFIX "%s", tn_weights_section(cg)));
+  emit_in_threads(cg);
+  struct tn_bytes objects[TN_MOST_PARTS];
+  bool good = true;
+  for (int i = 0; i < cg->part_count; i++) {
+    const struct tn_part *p = &cg->part[i];
+    good = report_part(cg, p) && good;
+    if (good)
+      objects[i] =
+          (struct tn_bytes){(const uint8_t *)LLVMGetBufferStart(p->object), LLVMGetBufferSize(p->object)};
+  }
+  if (good)
+    *out = cg->part_count == 1 ? objects[0]
+                               : tn_merge_objects(cg->ctx, cg->arena, objects, (size_t)cg->part_count);
+  return good;
+}
+
+/* ---- text: of the program as one module --------------------------------------------------------------------
+ */
+
+bool tn_llvm_optimize(struct tn_codegen *cg) {
+  LLVMTargetMachineRef machine = make_machine(cg);
+  optimize(cg, &cg->part[0], machine);
+  LLVMDisposeTargetMachine(machine);
+  return report_part(cg, &cg->part[0]);
 }
 
 static void dispose_buffer(void *buffer) {
   LLVMDisposeMemoryBuffer(buffer);
 }
 
-/* A copy of the module, as emission changes it; for text, with the weights' values. */
-static LLVMModuleRef copy_module(struct tn_codegen *cg, bool text) {
-  LLVMModuleRef copy = LLVMCloneModule(cg->m);
+/* A copy of the module, as emission changes it, with the weights' values. */
+static LLVMModuleRef copy_module(struct tn_codegen *cg) {
+  LLVMModuleRef copy = LLVMCloneModule(cg->part[0].m);
   LLVMValueRef weights = LLVMGetNamedGlobal(copy, tn_weights_symbol(cg));
-  if (weights && text) {
+  if (weights) {
     tn_arena *scratch = tn_arena_create(cg->ctx);
     char *bytes = tn_alloc_raw(scratch, (size_t)cg->weights.bytes + 1, TN_WEIGHT_ALIGN);
     tn_weights_copy(&cg->weights, bytes);
-    LLVMSetInitializer(weights, LLVMConstStringInContext2(cg->c, bytes, (size_t)cg->weights.bytes, 1));
+    LLVMSetInitializer(weights, LLVMConstStringInContext2(cg->part[0].c, bytes, (size_t)cg->weights.bytes, 1));
     LLVMSetExternallyInitialized(weights, 0);
     tn_arena_destroy(scratch);
-  } else if (weights && cg->weights.bytes && cg->target.elf) {
-    LLVMSetSection(weights, tn_printf(cg->arena, TN_WEIGHTS_PREFIX "%s", tn_weights_section(cg)));
   }
   return copy;
 }
 
-bool tn_llvm_emit(struct tn_codegen *cg, bool assembly, struct tn_bytes *out) {
-  char *message = NULL;
+bool tn_llvm_assembly(struct tn_codegen *cg, struct tn_bytes *out) {
   LLVMMemoryBufferRef buffer;
-  LLVMModuleRef copy = copy_module(cg, assembly);
-  bool bad = LLVMTargetMachineEmitToMemoryBuffer(
-      cg->machine, copy, assembly ? LLVMAssemblyFile : LLVMObjectFile, &message, &buffer);
+  LLVMTargetMachineRef machine = make_machine(cg);
+  LLVMModuleRef copy = copy_module(cg);
+  char *message = NULL;
+  if (LLVMTargetMachineEmitToMemoryBuffer(machine, copy, LLVMAssemblyFile, &message, &buffer))
+    part_failed(&cg->part[0], "LLVM's code generator", message);
+  else
+    tn_ctx_cleanup(cg->ctx, dispose_buffer, buffer);
   LLVMDisposeModule(copy);
-  if (bad)
-    return failed(cg, "LLVM's code generator", message);
-  /* Kept, not copied: an object with weights is large. The buffer ends with a NUL. */
-  tn_ctx_cleanup(cg->ctx, dispose_buffer, buffer);
+  LLVMDisposeTargetMachine(machine);
+  if (!report_part(cg, &cg->part[0]))
+    return false;
   *out = (struct tn_bytes){(const uint8_t *)LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer)};
-  return tn_diag_count(cg->ctx, TN_ERROR) == 0;
+  return true;
 }
 
 char *tn_llvm_text(struct tn_codegen *cg) {
-  LLVMModuleRef module = copy_module(cg, true);
+  LLVMModuleRef module = copy_module(cg);
   char *text = LLVMPrintModuleToString(module);
   LLVMDisposeModule(module);
   char *copy = tn_strdup(cg->arena, text);

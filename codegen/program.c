@@ -74,8 +74,8 @@ static bool make_weights_file(struct tn_codegen *cg) {
 /* The weights' section holds zeros until the object is made; copying the bytes there (object.c) spares LLVM
  * several copies of them.  "Externally initialized" keeps it from taking the zeros for the values. */
 static void add_weights(struct tn_codegen *cg, LLVMValueRef placeholder) {
-  LLVMTypeRef type = LLVMArrayType2(LLVMInt8TypeInContext(cg->c), (uint64_t)cg->weights.bytes);
-  LLVMValueRef real = LLVMAddGlobal(cg->m, type, "");
+  LLVMTypeRef type = LLVMArrayType2(LLVMInt8TypeInContext(cg->part[0].c), (uint64_t)cg->weights.bytes);
+  LLVMValueRef real = LLVMAddGlobal(cg->part[0].m, type, "");
   LLVMSetInitializer(real, LLVMConstNull(type));
   LLVMSetExternallyInitialized(real, 1);
   LLVMSetGlobalConstant(real, 1);
@@ -115,7 +115,7 @@ static LLVMValueRef constant_i64(struct program *p, int64_t v) {
 }
 
 static LLVMValueRef offset_ptr(struct program *p, LLVMValueRef base, int64_t offset) {
-  LLVMTypeRef index = LLVMIntTypeInContext(p->cg->c, (unsigned)p->cg->target.pointer_bits);
+  LLVMTypeRef index = LLVMIntTypeInContext(p->cg->part[0].c, (unsigned)p->cg->target.pointer_bits);
   LLVMValueRef at = LLVMConstInt(index, (unsigned long long)offset, 1);
   return offset ? LLVMBuildGEP2(p->b, p->i8, base, &at, 1, "") : base;
 }
@@ -192,7 +192,7 @@ static int64_t bytes_of(struct program *p, const struct tn_value *v) {
 static void copy_bytes(struct program *p, LLVMValueRef to, LLVMValueRef from, int64_t bytes) {
   if (bytes > 0)
     LLVMBuildMemMove(p->b, to, 1, from, 1,
-                     LLVMConstInt(LLVMIntTypeInContext(p->cg->c, (unsigned)p->cg->target.pointer_bits),
+                     LLVMConstInt(LLVMIntTypeInContext(p->cg->part[0].c, (unsigned)p->cg->target.pointer_bits),
                                   (unsigned long long)bytes, 0));
 }
 
@@ -202,36 +202,72 @@ static void copy_value(struct program *p, const struct tn_value *to, const struc
 }
 
 static void call_hook(struct program *p, int kernel) {
-  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(p->cg->c), &p->i32, 1, 0);
-  LLVMValueRef hook = LLVMGetNamedFunction(p->cg->m, "tenon_profile_hook");
+  LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(p->cg->part[0].c), &p->i32, 1, 0);
+  LLVMValueRef hook = LLVMGetNamedFunction(p->cg->part[0].m, "tenon_profile_hook");
   if (!hook)
-    hook = LLVMAddFunction(p->cg->m, "tenon_profile_hook", type);
+    hook = LLVMAddFunction(p->cg->part[0].m, "tenon_profile_hook", type);
   LLVMValueRef number = LLVMConstInt(p->i32, (unsigned)kernel, 0);
   LLVMBuildCall2(p->b, type, hook, &number, 1, "");
 }
 
-static void add_string_attribute(struct tn_codegen *cg, LLVMValueRef f, const char *key, const char *value) {
+static void add_attribute(LLVMContextRef c, LLVMValueRef f, const char *name) {
+  unsigned id = LLVMGetEnumAttributeKindForName(name, strlen(name));
+  LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(c, id, 0));
+}
+
+static void add_string_attribute(LLVMContextRef c, LLVMValueRef f, const char *key, const char *value) {
   LLVMAddAttributeAtIndex(
       f, LLVMAttributeFunctionIndex,
-      LLVMCreateStringAttribute(cg->c, key, (unsigned)strlen(key), value, (unsigned)strlen(value)));
+      LLVMCreateStringAttribute(c, key, (unsigned)strlen(key), value, (unsigned)strlen(value)));
 }
 
 /* Every function: its cpu, its section, and a report of its frame (see llvm.c). */
-static void dress_function(struct tn_codegen *cg, LLVMValueRef f) {
+static void dress_function(struct tn_codegen *cg, LLVMContextRef c, LLVMValueRef f) {
   size_t length;
   const char *name = LLVMGetValueName2(f, &length);
   if (*cg->target.cpu)
-    add_string_attribute(cg, f, "target-cpu", cg->target.cpu);
+    add_string_attribute(c, f, "target-cpu", cg->target.cpu);
   if (*cg->target.features)
-    add_string_attribute(cg, f, "target-features", cg->target.features);
-  add_string_attribute(cg, f, "warn-stack-size", "0");
-  unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-  LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(cg->c, nounwind, 0));
-  if (cg->target.small) {
-    unsigned id = LLVMGetEnumAttributeKindForName("optsize", 7);
-    LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(cg->c, id, 0));
-  }
+    add_string_attribute(c, f, "target-features", cg->target.features);
+  add_string_attribute(c, f, "warn-stack-size", "0");
+  add_attribute(c, f, "nounwind");
+  if (cg->target.small)
+    add_attribute(c, f, "optsize");
   LLVMSetSection(f, tn_printf(cg->arena, ".text.%s", name));
+}
+
+static int64_t count_instructions(LLVMValueRef function) {
+  int64_t count = 0;
+  for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(function); b; b = LLVMGetNextBasicBlock(b))
+    for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
+      count++;
+  return count;
+}
+
+/* The kernel's function, as the run function calls it. */
+static LLVMValueRef add_kernel(struct tn_codegen *cg, const struct tn_nest *nest, const char *symbol,
+                               const bool *noalias) {
+  struct tn_part *part = tn_llvm_least_part(cg);
+  tn_arena *scratch = tn_arena_create(cg->ctx);
+  LLVMValueRef f = tn_emit_nest(scratch, &cg->target, part->m, nest, symbol, noalias);
+  tn_arena_destroy(scratch);
+  add_attribute(part->c, f, "noinline");
+  if (part == cg->part) {
+    LLVMSetLinkage(f, LLVMInternalLinkage);
+    return f;
+  }
+  /* Seen by the other parts, and by nobody else once they are one object. */
+  part->work += count_instructions(f);
+  LLVMSetVisibility(f, LLVMHiddenVisibility);
+  LLVMContextRef c = cg->part[0].c;
+  unsigned count = LLVMCountParams(f);
+  LLVMTypeRef *types = TN_NEW_ARRAY(cg->arena, LLVMTypeRef, count + 1);
+  for (unsigned i = 0; i < count; i++)
+    types[i] = LLVMPointerTypeInContext(c, 0);
+  f = LLVMAddFunction(cg->part[0].m, symbol, LLVMFunctionType(LLVMVoidTypeInContext(c), types, count, 0));
+  LLVMSetVisibility(f, LLVMHiddenVisibility);
+  add_attribute(c, f, "nounwind");
+  return f;
 }
 
 static bool emit_kernel(struct program *p, struct tn_node *node) {
@@ -281,13 +317,7 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
   if (!function) {
     const char *symbol = tn_printf(cg->arena, "%s_k%zu_%s", cg->module->name, p->kernels.count,
                                    tn_c_name(p->arena, node->name ? node->name : "kernel"));
-    tn_arena *scratch = tn_arena_create(cg->ctx);
-    function = tn_emit_nest(scratch, &cg->target, cg->m, nest, symbol, noalias);
-    tn_arena_destroy(scratch);
-    LLVMSetLinkage(function, LLVMInternalLinkage);
-    unsigned noinline_id = LLVMGetEnumAttributeKindForName("noinline", 8);
-    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
-                            LLVMCreateEnumAttribute(cg->c, noinline_id, 0));
+    function = add_kernel(cg, nest, symbol, noalias);
     struct emitted e = {key, function};
     TN_PUSH(p->arena, &p->kernels, e);
   }
@@ -312,7 +342,7 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
 static bool emit_graph(struct program *p, struct tn_graph *graph);
 
 static LLVMBasicBlockRef new_block(struct program *p, const char *name) {
-  return LLVMAppendBasicBlockInContext(p->cg->c, p->run, name);
+  return LLVMAppendBasicBlockInContext(p->cg->part[0].c, p->run, name);
 }
 
 static bool emit_if(struct program *p, struct tn_node *node) {
@@ -362,7 +392,7 @@ static bool emit_loop(struct program *p, struct tn_node *node) {
   if (!emit_graph(p, body))
     return false;
   p->trips = trips;
-  LLVMTypeRef index = LLVMIntTypeInContext(p->cg->c, (unsigned)p->cg->target.pointer_bits);
+  LLVMTypeRef index = LLVMIntTypeInContext(p->cg->part[0].c, (unsigned)p->cg->target.pointer_bits);
   for (int k = carried; k < node->out_count; k++) {
     struct tn_value *row = body->outputs.at[1 + k];
     int64_t bytes = bytes_of(p, row);
@@ -432,7 +462,7 @@ static LLVMValueRef *load_pointers(struct program *p, LLVMValueRef array, const 
 
 /* NULL or not aligned to arena_align. */
 static void check_pointer(struct program *p, LLVMValueRef pointer, int misaligned) {
-  LLVMTypeRef index = LLVMIntTypeInContext(p->cg->c, (unsigned)p->cg->target.pointer_bits);
+  LLVMTypeRef index = LLVMIntTypeInContext(p->cg->part[0].c, (unsigned)p->cg->target.pointer_bits);
   return_if(p, LLVMBuildIsNull(p->b, pointer, ""), -1);
   LLVMValueRef low = LLVMBuildAnd(p->b, LLVMBuildPtrToInt(p->b, pointer, index, ""),
                                   LLVMConstInt(index, (unsigned)p->cg->facts.arena_align - 1, 0), "");
@@ -451,7 +481,7 @@ static LLVMValueRef load_weights(struct program *p, size_t inputs) {
  */
 
 static LLVMValueRef add_constant(struct program *p, LLVMValueRef value) {
-  LLVMValueRef g = LLVMAddGlobal(p->cg->m, LLVMTypeOf(value), "");
+  LLVMValueRef g = LLVMAddGlobal(p->cg->part[0].m, LLVMTypeOf(value), "");
   LLVMSetInitializer(g, value);
   LLVMSetGlobalConstant(g, 1);
   LLVMSetLinkage(g, LLVMPrivateLinkage);
@@ -459,7 +489,7 @@ static LLVMValueRef add_constant(struct program *p, LLVMValueRef value) {
 }
 
 static LLVMValueRef string_constant(struct program *p, const char *text) {
-  LLVMValueRef g = add_constant(p, LLVMConstStringInContext2(p->cg->c, text, strlen(text), 0));
+  LLVMValueRef g = add_constant(p, LLVMConstStringInContext2(p->cg->part[0].c, text, strlen(text), 0));
   LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
   return g;
 }
@@ -471,9 +501,9 @@ static LLVMValueRef tensor_constant(struct program *p, const struct tn_value *v)
   LLVMValueRef null = LLVMConstNull(p->pointer), scale = null, zero_point = null;
   const struct tn_quant *q = v->type.quant;
   if (q) {
-    scale = add_constant(
-        p, LLVMConstStringInContext2(p->cg->c, (const char *)q->scale, (size_t)q->count * sizeof *q->scale, 1));
-    zero_point = add_constant(p, LLVMConstStringInContext2(p->cg->c, (const char *)q->zero_point,
+    scale = add_constant(p, LLVMConstStringInContext2(p->cg->part[0].c, (const char *)q->scale,
+                                                      (size_t)q->count * sizeof *q->scale, 1));
+    zero_point = add_constant(p, LLVMConstStringInContext2(p->cg->part[0].c, (const char *)q->zero_point,
                                                            (size_t)q->count * sizeof *q->zero_point, 1));
     LLVMSetAlignment(scale, 4);
     LLVMSetAlignment(zero_point, 4);
@@ -488,7 +518,7 @@ static LLVMValueRef tensor_constant(struct program *p, const struct tn_value *v)
       scale,
       zero_point,
   };
-  return LLVMConstStructInContext(p->cg->c, field, TN_COUNT(field), 0);
+  return LLVMConstStructInContext(p->cg->part[0].c, field, TN_COUNT(field), 0);
 }
 
 static LLVMValueRef tensors_constant(struct program *p, struct tn_value *const *values, size_t count) {
@@ -504,9 +534,9 @@ static LLVMValueRef tensors_constant(struct program *p, struct tn_value *const *
 static LLVMValueRef emit_serial_run(struct program *p) {
   struct tn_codegen *cg = p->cg;
   LLVMTypeRef params[] = {p->pointer, p->pointer, p->pointer};
-  LLVMValueRef f = LLVMAddFunction(cg->m, tn_printf(p->arena, "%s_run", cg->module->name),
+  LLVMValueRef f = LLVMAddFunction(cg->part[0].m, tn_printf(p->arena, "%s_run", cg->module->name),
                                    LLVMFunctionType(p->i32, params, 3, 0));
-  LLVMPositionBuilderAtEnd(p->b, LLVMAppendBasicBlockInContext(cg->c, f, "entry"));
+  LLVMPositionBuilderAtEnd(p->b, LLVMAppendBasicBlockInContext(cg->part[0].c, f, "entry"));
   LLVMValueRef args[] = {LLVMGetParam(f, 0), LLVMGetParam(f, 1), LLVMGetParam(f, 2), LLVMConstNull(p->pointer)};
   LLVMBuildRet(p->b, LLVMBuildCall2(p->b, LLVMGlobalGetValueType(p->run), p->run, args, 4, ""));
   return f;
@@ -531,8 +561,9 @@ static void emit_descriptor(struct program *p) {
       p->parallel ? p->run : LLVMConstNull(p->pointer),
       cg->facts.weights_hash ? string_constant(p, cg->facts.weights_hash) : LLVMConstNull(p->pointer),
   };
-  LLVMValueRef value = LLVMConstStructInContext(cg->c, field, TN_COUNT(field), 0);
-  LLVMValueRef d = LLVMAddGlobal(cg->m, LLVMTypeOf(value), tn_printf(p->arena, "%s_model", cg->module->name));
+  LLVMValueRef value = LLVMConstStructInContext(cg->part[0].c, field, TN_COUNT(field), 0);
+  LLVMValueRef d =
+      LLVMAddGlobal(cg->part[0].m, LLVMTypeOf(value), tn_printf(p->arena, "%s_model", cg->module->name));
   LLVMSetInitializer(d, value);
   LLVMSetGlobalConstant(d, 1);
 }
@@ -563,25 +594,25 @@ static void sum_facts(struct program *p) {
 bool tn_emit_program(struct tn_codegen *cg) {
   struct program p = {.cg = cg, .arena = tn_arena_create(cg->ctx), .trips = 1};
   struct tn_graph *g = cg->module->main;
-  p.i8 = LLVMInt8TypeInContext(cg->c);
-  p.i32 = LLVMInt32TypeInContext(cg->c);
-  p.i64 = LLVMInt64TypeInContext(cg->c);
-  p.pointer = LLVMPointerTypeInContext(cg->c, 0);
+  p.i8 = LLVMInt8TypeInContext(cg->part[0].c);
+  p.i32 = LLVMInt32TypeInContext(cg->part[0].c);
+  p.i64 = LLVMInt64TypeInContext(cg->part[0].c);
+  p.pointer = LLVMPointerTypeInContext(cg->part[0].c, 0);
   cg->weights.arena = cg->arena;
   LLVMTypeRef params[] = {p.pointer, p.pointer, p.pointer, p.pointer};
   bool threads = cg->target.threads > 1;
   const char *name = tn_printf(p.arena, threads ? "%s_run_parallel" : "%s_run", cg->module->name);
-  p.run = LLVMAddFunction(cg->m, name, LLVMFunctionType(p.i32, params, threads ? 4 : 3, 0));
+  p.run = LLVMAddFunction(cg->part[0].m, name, LLVMFunctionType(p.i32, params, threads ? 4 : 3, 0));
   p.parallel = threads ? LLVMGetParam(p.run, 3) : NULL;
-  p.b = tn_llvm_builder(cg->arena, cg->c);
+  p.b = tn_llvm_builder(cg->arena, cg->part[0].c);
   LLVMPositionBuilderAtEnd(p.b, new_block(&p, "entry"));
   p.input =
       load_pointers(&p, LLVMGetParam(p.run, 0), (const struct tn_value *const *)g->inputs.at, g->inputs.count);
   p.output = load_pointers(&p, LLVMGetParam(p.run, 1), (const struct tn_value *const *)g->outputs.at,
                            g->outputs.count);
   p.arena_ptr = LLVMGetParam(p.run, 2);
-  p.weights =
-      cg->options.weights_apart ? load_weights(&p, g->inputs.count) : LLVMAddGlobal(cg->m, p.i8, "weights");
+  p.weights = cg->options.weights_apart ? load_weights(&p, g->inputs.count)
+                                        : LLVMAddGlobal(cg->part[0].m, p.i8, "weights");
   LLVMBasicBlockRef checks = LLVMGetInsertBlock(p.b), start = new_block(&p, "start");
   LLVMPositionBuilderAtEnd(p.b, start);
   p.scratch = offset_ptr(&p, p.arena_ptr, tn_round_up(cg->module->arena_bytes, 64));
@@ -601,9 +632,10 @@ bool tn_emit_program(struct tn_codegen *cg) {
     else
       add_weights(cg, p.weights);
     emit_descriptor(&p);
-    for (LLVMValueRef f = LLVMGetFirstFunction(cg->m); f; f = LLVMGetNextFunction(f))
-      if (!LLVMIsDeclaration(f))
-        dress_function(cg, f);
+    for (int i = 0; i < cg->part_count; i++)
+      for (LLVMValueRef f = LLVMGetFirstFunction(cg->part[i].m); f; f = LLVMGetNextFunction(f))
+        if (!LLVMIsDeclaration(f))
+          dress_function(cg, cg->part[i].c, f);
   }
   return ok;
 }

@@ -63,7 +63,10 @@ good "$tenon" compile "$digits" -o 2net.o
 grep -q 'int m2net_run(' 2net.h || fail "a prefix that is no C"
 good "$tenon" compile "$digits" -o net.o --name=Digits_3
 grep -q 'int Digits_3_run(' net.h && grep -q '#define DIGITS_3_ARENA_BYTES' net.h || fail "--name does not apply"
-nm -g --defined-only net.o | awk '{ print $3 }' | grep -v '^Digits_3_' && fail "symbols without the prefix"
+[ "$(nm -g --defined-only net.o | awk '{ print $3 }' | sort | tr '\n' ' ')" = 'Digits_3_model Digits_3_run ' ] ||
+  fail "it defines $(nm -g --defined-only net.o)"
+[ "$(nm net.o | grep -c ' t Digits_3_k')" -ge 5 ] || fail "kernels have no names: $(nm net.o)"
+[ -z "$(nm -u net.o | grep -vE 'mem(cpy|set|move)$')" ] || fail "it asks for $(nm -u net.o)"
 mkdir -p kept/resnet
 cp "$digits" kept/resnet/model.onnx
 (cd kept && "$tenon" compile resnet/model.onnx >/dev/null)
