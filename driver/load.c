@@ -109,15 +109,10 @@ bool tn_inspect_model(tn_ctx *ctx, const struct tn_options *o, struct tn_onnx_su
 }
 
 bool tn_model_inputs(tn_ctx *ctx, const struct tn_options *o, const struct tn_onnx_port **out, size_t *count) {
-  struct tn_options plain = *o; /* all of them: also what --bind makes a constant */
-  memset(&plain.dims, 0, sizeof plain.dims);
-  memset(&plain.shapes, 0, sizeof plain.shapes);
-  memset(&plain.binds, 0, sizeof plain.binds);
   struct tn_onnx_summary summary = {0};
-  size_t before = tn_diag_count(ctx, TN_NOTE);
-  if (!tn_inspect_model(ctx, &plain, &summary))
+  const struct tn_bindings none = {0}; /* all inputs, also what --bind makes a constant */
+  if (!(is_tir(o->model) ? tn_tir_inspect(ctx, o, &none, &summary) : tn_onnx_survey(ctx, o->model, &summary)))
     return false;
-  tn_diag_truncate(ctx, before); /* whether it can be compiled is told when it is */
   *out = summary.inputs;
   *count = summary.input_count;
   return true;

@@ -170,14 +170,26 @@ static bool survey_body(void *user) {
   return true;
 }
 
-bool tn_onnx_inspect(tn_ctx *ctx, const char *path, const struct tn_onnx_options *options,
-                     struct tn_onnx_summary *out) {
+static bool survey_file(tn_ctx *ctx, const char *path, struct tn_onnx_summary *out, struct tn_bytes *bytes) {
   struct survey s = {
       .ctx = ctx, .scratch = tn_arena_create(ctx), .keep = tn_ctx_arena(ctx), .path = path, .out = out};
   *out = (struct tn_onnx_summary){0};
   bool good = tn_guard(ctx, survey_body, &s);
   tn_arena_destroy(s.scratch);
-  if (good)
-    out->module = tn_onnx_import_bytes(ctx, s.bytes, path, options, &out->outcome);
+  *bytes = s.bytes;
   return good;
+}
+
+bool tn_onnx_survey(tn_ctx *ctx, const char *path, struct tn_onnx_summary *out) {
+  struct tn_bytes bytes;
+  return survey_file(ctx, path, out, &bytes);
+}
+
+bool tn_onnx_inspect(tn_ctx *ctx, const char *path, const struct tn_onnx_options *options,
+                     struct tn_onnx_summary *out) {
+  struct tn_bytes bytes;
+  if (!survey_file(ctx, path, out, &bytes))
+    return false;
+  out->module = tn_onnx_import_bytes(ctx, bytes, path, options, &out->outcome);
+  return true;
 }

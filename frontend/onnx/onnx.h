@@ -83,5 +83,7 @@ struct tn_onnx_summary {
 /* False only when the file cannot be read as a model.  Errors of the import are in the diagnostics. */
 bool tn_onnx_inspect(tn_ctx *ctx, const char *path, const struct tn_onnx_options *options,
                      struct tn_onnx_summary *out);
+/* What the file says of itself, without an import: outcome and module are left empty. */
+bool tn_onnx_survey(tn_ctx *ctx, const char *path, struct tn_onnx_summary *out);
 
 #endif
