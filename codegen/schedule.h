@@ -72,8 +72,7 @@ struct tn_rows {
   int rows;             /* a block */
 };
 void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
-                   const struct tn_segment *seg, const struct tn_rows *rows, const struct tn_packed *packed,
-                   const struct tn_target *t);
+                   const struct tn_segment *seg, const struct tn_rows *rows);
 
 /* A sum of loop variables alone: a position that is itself loaded is known only at run time. */
 bool tn_ex_of_loops(const struct tn_expr *index);

@@ -129,13 +129,9 @@ int tn_unroll_steps(const struct tn_stmt *r, int64_t tile) {
   return want;
 }
 
-#define BIG_PANELS (256 * 1024) /* bytes of packed weights that no longer stay in the second-level cache */
-
 void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
-                   const struct tn_segment *seg, const struct tn_rows *rows, const struct tn_packed *packed,
-                   const struct tn_target *t) {
+                   const struct tn_segment *seg, const struct tn_rows *rows) {
   struct tn_nest *n = b->nest;
-  (void)t;
   struct tn_var *row_axis = rows ? rows->axis : NULL;
   struct tn_var *panel = tn_loop_var(n, "p", seg->whole), *across = tn_loop_var(n, "j", seg->vectors),
                 *lane = tn_loop_var(n, "l", seg->lanes);
@@ -143,20 +139,11 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
                 *row = tn_loop_var(n, "i", rows ? rows->rows : 1);
 
   struct tn_cursor at = *c;
-  bool panels_first = packed && packed->buf->count * (int64_t)tn_dtype_size(packed->buf->dtype) > BIG_PANELS;
-  for (int pass = 0; pass < 2; pass++) { /* the loops that choose weights, then the rest */
-    for (int i = 0; i < b->loops; i++) {
-      struct tn_var *v = b->loop[i];
-      bool chooses = panels_first && tn_var_among(v, packed->outer, packed->outer_count);
-      if (v != axis && v != row_axis && chooses == (pass == 0))
-        at = tn_enter_loop(&at, v, TN_LOOP_SERIAL);
-    }
-    if (pass == 0 && panels_first)
-      at = tn_enter_loop(&at, panel, TN_LOOP_SERIAL);
-  }
+  for (int i = 0; i < b->loops; i++)
+    if (b->loop[i] != axis && b->loop[i] != row_axis)
+      at = tn_enter_loop(&at, b->loop[i], TN_LOOP_SERIAL);
   at = tn_enter_loop(&at, block, TN_LOOP_SERIAL);
-  if (!panels_first)
-    at = tn_enter_loop(&at, panel, TN_LOOP_SERIAL);
+  at = tn_enter_loop(&at, panel, TN_LOOP_SERIAL);
   at = tn_enter_loop(&at, row, TN_LOOP_TILE);
   at = tn_enter_loop(&at, across, TN_LOOP_TILE);
   at = tn_enter_loop(&at, lane, TN_LOOP_VECTOR);
@@ -178,34 +165,13 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
     values[count++] = tn_ix_offset(n, r, rows->start);
   }
   struct tn_expr *guard = seg->masked ? tn_ex_binary(n, TN_LT, column, tn_ix(n, axis->extent)) : NULL;
-  const struct tn_buf *padded = packed ? packed->buf : NULL;
 
   if (b->reduce) {
     const struct tn_stmt *r = b->reduce;
-    struct tn_expr *term = r->reduce.term;
-    if (packed) {
-      /* Panel-major position: ((outer, panel), reduction, column in the panel). */
-      int64_t width = (int64_t)seg->lanes * seg->vectors, stride = width;
-      struct tn_expr *at_pack =
-          tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, across), seg->lanes), tn_ex_var(n, lane));
-      for (int i = r->reduce.count - 1; i >= 0; i--) {
-        at_pack = tn_ix_add(n, at_pack, tn_ix_scale(n, tn_ex_var(n, r->reduce.var[i]), stride));
-        stride *= r->reduce.var[i]->extent;
-      }
-      at_pack = tn_ix_add(n, at_pack, tn_ix_scale(n, tn_ex_var(n, panel), stride));
-      stride *= seg->whole;
-      for (int i = packed->outer_count - 1; i >= 0; i--) {
-        at_pack = tn_ix_add(n, at_pack, tn_ix_scale(n, tn_ex_var(n, packed->outer[i]), stride));
-        stride *= packed->outer[i]->extent;
-      }
-      term = tn_replace_load(n, term, packed->load, tn_ex_load(n, packed->buf, at_pack, NULL));
-    }
-    term = tn_ex_replace(n, term, count, vars, values);
-    term = tn_guard_loads(n, term, lane, guard, padded);
+    struct tn_expr *term = tn_ex_replace(n, r->reduce.term, count, vars, values);
     struct tn_stmt *copy = tn_st_reduce(&at, r->reduce.acc, r->reduce.combine, r->reduce.init, r->reduce.count,
-                                        r->reduce.var, term);
-    copy->reduce.unroll =
-        tn_unroll_steps(copy, row->extent * across->extent > 0 ? row->extent * across->extent : 1);
+                                        r->reduce.var, tn_guard_loads(n, term, lane, guard, NULL));
+    copy->reduce.unroll = tn_unroll_steps(copy, row->extent * across->extent);
   }
   for (const struct tn_stmt *s = b->stores; s; s = s->next) {
     struct tn_expr *value =
@@ -297,20 +263,14 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
     segs[0] = (struct tn_segment){.extent = 1, .lanes = 1, .vectors = 1, .whole = 1}, seg_count = 1;
 
   for (int k = 0; k < seg_count; k++) {
-    struct tn_packed packed;
-    const struct tn_packed *use = NULL;
-    for (int i = 0; i < loads.count && axis && !use; i++)
-      if (loads.load[i]->load.buf->data && tn_ex_uses(loads.load[i], axis) &&
-          tn_pack(b, loads.load[i], axis, &segs[k], &packed))
-        use = &packed;
     int64_t most = budget / segs[k].vectors;
     most = most < 1 ? 1 : most;
     int64_t blocks = (m + most - 1) / most, rows = (m + blocks - 1) / blocks;
     struct tn_rows cut = {row_axis, 0, m / rows, (int)rows};
-    tn_build_band(b, c, axis, &segs[k], &cut, use, t);
+    tn_build_band(b, c, axis, &segs[k], &cut);
     if (m % rows) {
       struct tn_rows rest = {row_axis, m / rows * rows, 1, (int)(m % rows)};
-      tn_build_band(b, c, axis, &segs[k], &rest, use, t);
+      tn_build_band(b, c, axis, &segs[k], &rest);
     }
   }
 }
