@@ -244,18 +244,16 @@ static const struct family {
   const char *arch, *sign;
   struct tn_target row;
 } families[] = {
-#define FAMILY(arch, sign, name, vb, vr, ivb, rows, vectors, is_masked, has_gathers, l1, l2) \
-  {arch,                                                                                     \
-   sign,                                                                                     \
-   {.family = name,                                                                          \
-    .vector_bytes = vb,                                                                      \
-    .vector_regs = vr,                                                                       \
-    .int_vector_bytes = ivb,                                                                 \
-    .tile_rows = rows,                                                                       \
-    .tile_vectors = vectors,                                                                 \
-    .masked = is_masked,                                                                     \
-    .gathers = has_gathers,                                                                  \
-    .l1_bytes = (l1) * 1024,                                                                 \
+#define FAMILY(arch, sign, name, vb, vr, ivb, is_masked, has_gathers, l1, l2) \
+  {arch,                                                                      \
+   sign,                                                                      \
+   {.family = name,                                                           \
+    .vector_bytes = vb,                                                       \
+    .vector_regs = vr,                                                        \
+    .int_vector_bytes = ivb,                                                  \
+    .masked = is_masked,                                                      \
+    .gathers = has_gathers,                                                   \
+    .l1_bytes = (l1) * 1024,                                                  \
     .l2_bytes = (l2) * 1024}},
 #include "codegen/target.def"
 #undef FAMILY
@@ -296,8 +294,6 @@ static bool find_family(struct tn_codegen *cg, LLVMTargetMachineRef machine) {
     t->vector_bytes = r->vector_bytes;
     t->vector_regs = r->vector_regs;
     t->int_vector_bytes = r->int_vector_bytes;
-    t->tile_rows = r->tile_rows;
-    t->tile_vectors = r->tile_vectors;
     t->masked = r->masked;
     t->gathers = r->gathers;
     t->l1_bytes = r->l1_bytes;

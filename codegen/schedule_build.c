@@ -227,6 +227,15 @@ static struct tn_var *choose_rows(const struct tn_band *b, const struct term_loa
   return best;
 }
 
+/* How many accumulators stay in registers beside what they are summed from. */
+static int accumulators(const struct tn_target *t, enum tn_dtype dtype) {
+  if (!t->vector_bytes)
+    return tn_dtype_is_float(dtype) && t->vector_regs >= 32 ? 16 : 4;
+  /* Integers are converted before they are multiplied, in registers of their own, and neighbouring rows of a
+   * window share them. */
+  return dtype == TN_I32 ? t->vector_regs / 4 : t->vector_regs * 3 / 4;
+}
+
 void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                               struct tn_var *axis, int lanes) {
   if (tn_build_contraction(t, b, c, axis, lanes))
@@ -238,17 +247,13 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   struct tn_var *row_axis = choose_rows(b, &loads, axis, &shares);
   int64_t m = row_axis ? row_axis->extent : 1;
   int64_t columns = axis ? axis->extent : 1;
-  int budget = t->tile_rows * t->tile_vectors;
-  /* Integers are converted before they are multiplied, in registers of their own, and neighbouring rows of a
-   * window share them. */
-  if (b->reduce->reduce.acc->dtype == TN_I32 && t->vector_bytes && t->vector_regs / 4 < budget)
-    budget = t->vector_regs / 4;
+  int budget = accumulators(t, b->reduce->reduce.acc->dtype), most_vectors = t->vector_bytes ? 2 : 4;
   if (!shares && budget > 4)
     budget = 4;
   int64_t across = (columns + lanes - 1) / lanes;
   int vectors =
-      (int)(across < t->tile_vectors || (!shares && t->masked && across <= 4) ? across : t->tile_vectors);
-  if (m < t->tile_rows) {
+      (int)(across < most_vectors || (!shares && t->masked && across <= 4) ? across : most_vectors);
+  if (m < budget / most_vectors) {
     int64_t want = budget / m;
     vectors = (int)(across < want ? across : want < 8 ? want : 8);
     vectors = vectors < 1 ? 1 : vectors;

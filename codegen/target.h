@@ -17,8 +17,6 @@ struct tn_target {
   int vector_bytes;       /* of one register that does float arithmetic; 0: scalar only */
   int vector_regs;        /* how many of them */
   int int_vector_bytes;   /* of one register that does integer arithmetic; 0: none */
-  int tile_rows;          /* contraction tile: rows of accumulators ... */
-  int tile_vectors;       /* ... times vectors across */
   int l1_bytes, l2_bytes; /* data caches of a core, the smallest of the family's usual ones; 0: none */
   bool fma, round;        /* instructions for fused multiply-add, for rounding to integer */
   bool half;              /* instructions that convert f16 */
