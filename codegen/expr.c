@@ -612,7 +612,25 @@ struct tn_expr *tn_ex_and(struct tn_nest *n, struct tn_expr *a, struct tn_expr *
  */
 
 bool tn_ex_uses(const struct tn_expr *e, const struct tn_var *var) {
-  return (e->uses >> (var->id % 64)) & 1;
+  if (!((e->uses >> (var->id % 64)) & 1))
+    return false;
+  bool uses = false;
+  switch (e->kind) {
+  case TN_EX_VAR:
+    return e->var == var;
+  case TN_EX_AFFINE:
+    for (int i = 0; i < e->affine.count && !uses; i++)
+      uses = tn_ex_uses(e->affine.term[i], var);
+    return uses;
+  case TN_EX_LOAD:
+    return tn_ex_uses(e->load.index, var) || (e->load.guard && tn_ex_uses(e->load.guard, var));
+  case TN_EX_OP:
+    for (int i = 0; i < e->op.argc && !uses; i++)
+      uses = tn_ex_uses(e->op.arg[i], var);
+    return uses;
+  default:
+    return false;
+  }
 }
 
 bool tn_ex_stride(const struct tn_expr *e, const struct tn_var *var, int64_t *stride) {

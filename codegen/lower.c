@@ -246,6 +246,33 @@ struct tn_expr *tn_element(struct tn_lower *l, struct tn_value *value, struct tn
   return result;
 }
 
+static const struct staged *find_staged(const struct tn_lower *l, const struct tn_value *value) {
+  for (size_t i = 0; i < l->state->staged.count; i++)
+    if (l->state->staged.at[i].value == value)
+      return &l->state->staged.at[i];
+  return NULL;
+}
+
+bool tn_is_staged(const struct tn_lower *l, const struct tn_value *value) {
+  return find_staged(l, value) != NULL;
+}
+
+struct tn_buf *tn_staged_in(const struct tn_lower *l, const struct tn_value *value) {
+  const struct staged *s = find_staged(l, value);
+  return s ? s->buf : NULL;
+}
+
+struct tn_expr *tn_element_over(struct tn_lower *l, struct tn_value *value, struct tn_expr *const *idx,
+                                const struct tn_value *anchor, struct tn_expr *element) {
+  struct tn_lower_state *s = l->state;
+  s->anchor = anchor;
+  s->at = idx;
+  s->acc = element;
+  struct tn_expr *e = tn_element(l, value, idx);
+  s->anchor = NULL;
+  return e;
+}
+
 struct tn_expr *tn_element_guarded(struct tn_lower *l, struct tn_value *value, struct tn_expr *const *idx,
                                    struct tn_expr *guard) {
   struct tn_expr *before = l->guard;
@@ -456,17 +483,23 @@ static void lower_reduction(struct tn_lower *l, struct tn_node *anchor, const st
 /* ---- work counted ------------------------------------------------------------------------------------------
  */
 
-static void count_work(struct tn_lower *l, const struct tn_node *anchor) {
+static void count_work(struct tn_lower *l) {
   struct tn_nest *n = l->nest;
+  struct tn_lower_state *s = l->state;
   tn_count_work(n);
-  if (anchor && (anchor->op == TN_MATMUL || anchor->op == TN_CONV)) {
-    struct tn_reduction r = {0};
-    tn_definition_of(anchor->op)->reduce.shape(anchor, &r);
-    n->macs = 1;
-    for (int k = 0; k < r.domain_rank; k++)
-      n->macs *= r.domain[k];
-    for (int k = 0; k < r.count; k++)
-      n->macs *= r.extent[k];
+  for (const struct tn_node *node = s->region ? s->region->first : s->node; node; node = node->next) {
+    if (node->op == TN_MATMUL || node->op == TN_CONV) {
+      struct tn_reduction r = {0};
+      int64_t macs = 1;
+      tn_definition_of(node->op)->reduce.shape(node, &r);
+      for (int k = 0; k < r.domain_rank; k++)
+        macs *= r.domain[k];
+      for (int k = 0; k < r.count; k++)
+        macs *= r.extent[k];
+      n->macs += macs;
+    }
+    if (!s->region)
+      break;
   }
 }
 
@@ -538,7 +571,7 @@ static struct tn_nest *lower(tn_arena *arena, struct tn_node *node, bool placed)
     lower_reduction(&l, anchor, d, node->out_count, outs);
   }
   drop_empty(&l.nest->body);
-  count_work(&l, anchor);
+  count_work(&l);
   return l.nest;
 }
 

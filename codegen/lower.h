@@ -8,6 +8,11 @@
  * long as the nest) is `element`, or is found in `buf`, which holds the dims from `first` on. */
 void tn_stage(struct tn_lower *l, const struct tn_value *value, int first, struct tn_expr *const *row,
               struct tn_expr *element, struct tn_buf *buf);
+bool tn_is_staged(const struct tn_lower *l, const struct tn_value *value);
+struct tn_buf *tn_staged_in(const struct tn_lower *l, const struct tn_value *value); /* NULL: in no buffer */
+/* Element idx of `value`, which is computed from that of `anchor` at the same position: `element`. */
+struct tn_expr *tn_element_over(struct tn_lower *l, struct tn_value *value, struct tn_expr *const *idx,
+                                const struct tn_value *anchor, struct tn_expr *element);
 /* Where position idx lies in a buffer of dims first .. rank-1. */
 struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, int first,
                                 struct tn_expr *const *idx);

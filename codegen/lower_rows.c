@@ -4,6 +4,7 @@
  *     acc = reduction over the row
  *     let k = kept, one element a row
  *     for the row: scratch = kept, a row of elements
+ *     for the row: { acc = product of the row's; scratch = kept that ends it }
  *     ...
  *     for the row: results */
 #include "codegen/define.h"
@@ -24,13 +25,14 @@ static struct tn_cursor loops(struct tn_cursor *c, const struct tn_type *type, i
   return in;
 }
 
-static void reduce_row(struct tn_lower *l, struct tn_cursor *c, const struct tn_node *node, int first,
-                       struct tn_expr *const *idx) {
+/* acc = the reduction's element that domain point `i` is about. */
+static struct tn_expr *reduce(struct tn_lower *l, struct tn_cursor *c, const struct tn_node *node,
+                              struct tn_expr *const *i) {
   struct tn_nest *n = l->nest;
   const struct tn_definition *d = tn_definition_of(node->op);
   struct tn_reduction r = {0};
   d->reduce.shape(node, &r);
-  struct tn_expr *over[TN_MAX_REDUCE], *at[TN_MAX_RANK];
+  struct tn_expr *over[TN_MAX_REDUCE];
   struct tn_var *vars[TN_MAX_REDUCE];
   int count = 0;
   for (int k = 0; k < r.count; k++) {
@@ -40,11 +42,31 @@ static void reduce_row(struct tn_lower *l, struct tn_cursor *c, const struct tn_
     vars[count] = tn_loop_var(n, "r", r.extent[k]);
     over[k] = tn_ex_var(n, vars[count++]);
   }
-  for (int k = 0; k < first; k++)
-    at[k] = idx[k];
   struct tn_var *acc = tn_value_var(n, "acc", r.acc);
-  tn_st_reduce(c, acc, r.combine, NULL, count, vars, d->reduce.term(l, node, at, over));
-  tn_stage(l, node->out[0], first, idx, tn_ex_cast(n, tn_ex_var(n, acc), node->out[0]->type.dtype), NULL);
+  tn_st_reduce(c, acc, r.combine, NULL, count, vars, d->reduce.term(l, node, i, over));
+  return tn_ex_cast(n, tn_ex_var(n, acc), node->out[0]->type.dtype);
+}
+
+/* The product that the value ends: it is computed from that element by element, through nothing that is kept.
+ * NULL: none. */
+static struct tn_node *product_of(struct tn_lower *l, const struct tn_value *value) {
+  struct tn_node *def = value->def;
+  if (!def || def->op == TN_MATMUL)
+    return def;
+  struct tn_node *found = NULL;
+  for (int i = 0; i < def->in_count && !found; i++)
+    if (def->in[i] && def->in[i]->home == value->home && !tn_is_staged(l, def->in[i]))
+      found = product_of(l, def->in[i]);
+  return found;
+}
+
+/* Element idx of a value in the loops over its row; a product that it ends is computed at c. */
+static struct tn_expr *row_element(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value,
+                                   struct tn_expr *const *idx) {
+  const struct tn_node *product = product_of(l, value);
+  if (!product)
+    return tn_element(l, value, idx);
+  return tn_element_over(l, value, idx, product->out[0], reduce(l, c, product, idx));
 }
 
 static bool one_a_row(const struct tn_type *type, int first) {
@@ -52,6 +74,50 @@ static bool one_a_row(const struct tn_type *type, int first) {
     if (type->dim[d] != 1)
       return false;
   return true;
+}
+
+/* The value is read to compute `node`, through nothing but what is computed with it. */
+static bool reaches(struct tn_lower *l, const struct tn_node *node, const struct tn_value *value,
+                    const struct tn_value *but) {
+  for (int i = 0; i < node->in_count; i++) {
+    const struct tn_value *in = node->in[i];
+    if (in == value)
+      return true;
+    if (in && in != but && in->def && in->home == value->home && !tn_is_staged(l, in) &&
+        reaches(l, in->def, value, but))
+      return true;
+  }
+  return false;
+}
+
+/* All that e loads of the buffer is its element `at`. */
+static bool reads_only(const struct tn_expr *e, const struct tn_buf *buf, const struct tn_expr *at) {
+  if (!e || !e->loads)
+    return true;
+  if (e->kind == TN_EX_LOAD)
+    return (e->load.buf != buf || e->load.index == at) && reads_only(e->load.index, buf, at) &&
+           reads_only(e->load.guard, buf, at);
+  bool only = e->kind == TN_EX_OP;
+  for (int i = 0; i < (only ? e->op.argc : 0); i++)
+    only = only && reads_only(e->op.arg[i], buf, at);
+  return only;
+}
+
+/* A row that is kept and that nobody reads once `value`, whose element at `at` is e, is there: its place serves
+ * for it.  NULL: none. */
+static struct tn_buf *row_to_overwrite(struct tn_lower *l, const struct tn_value *value,
+                                       const struct tn_expr *e, const struct tn_expr *at) {
+  for (const struct tn_node *node = value->home->first; node != value->def; node = node->next) {
+    const struct tn_value *old = node->out[0];
+    struct tn_buf *buf = tn_staged_in(l, old);
+    bool last = buf && buf->dtype == value->type.dtype && tn_shape_equal(&old->type, &value->type) &&
+                reaches(l, value->def, old, NULL) && reads_only(e, buf, at);
+    for (const struct tn_node *later = value->def->next; later && last; later = later->next)
+      last = !reaches(l, later, old, value);
+    if (last)
+      return buf;
+  }
+  return NULL;
 }
 
 static void keep(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value, int first,
@@ -62,19 +128,41 @@ static void keep(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value
   memcpy(idx, row, (size_t)first * sizeof *idx);
   if (one_a_row(type, first)) {
     loops(c, type, first, type->rank, idx);
-    tn_stage(l, value, first, row, tn_st_let(c, "k", tn_element(l, value, idx)), NULL);
+    tn_stage(l, value, first, row, tn_st_let(c, "k", row_element(l, c, value, idx)), NULL);
     return;
   }
   int64_t count = 1;
   for (int d = first; d < type->rank; d++)
     count *= type->dim[d];
-  struct tn_buf *buf = tn_nest_local(n, "row", type->dtype, count);
   struct tn_cursor in = loops(c, type, first, type->rank, idx);
-  tn_st_store(&in, buf, tn_row_position(n, type, first, idx), tn_element(l, value, idx), NULL);
+  struct tn_expr *element = row_element(l, &in, value, idx), *at = tn_row_position(n, type, first, idx);
+  struct tn_buf *buf = row_to_overwrite(l, value, element, at);
+  if (!buf)
+    buf = tn_nest_local(n, "row", type->dtype, count);
+  tn_st_store(&in, buf, at, element, NULL);
   tn_stage(l, value, first, row, NULL, buf);
 }
 
-/* Results: those of one shape in one loop. */
+/* Results of a product, each in loops of its own; a transpose at the end is the place where they go. */
+static void store_products(struct tn_lower *l, struct tn_cursor *c, int count, struct tn_value *const *outs,
+                           int first, struct tn_expr *const *row) {
+  struct tn_expr *idx[TN_MAX_RANK], *to[TN_MAX_RANK];
+  memcpy(idx, row, (size_t)first * sizeof *idx);
+  for (int i = 0; i < count; i++) {
+    struct tn_value *value = outs[i];
+    if (!product_of(l, value))
+      continue;
+    const struct tn_node *move = value->def->op == TN_TRANSPOSE ? value->def : NULL;
+    value = move ? move->in[0] : value;
+    struct tn_cursor in = loops(c, &value->type, first, value->type.rank, idx);
+    struct tn_expr *element = row_element(l, &in, value, idx);
+    for (int d = 0; d < value->type.rank; d++)
+      to[d] = idx[move ? tn_get_ints(move, TN_TRANSPOSE_perm).at[d] : d];
+    tn_result(l, &in, outs[i], to, element, NULL);
+  }
+}
+
+/* Other results: those of one shape in one loop. */
 static void store_results(struct tn_lower *l, struct tn_cursor *c, int count, struct tn_value *const *outs,
                           int first, struct tn_expr *const *row, bool whole) {
   struct tn_expr *idx[TN_MAX_RANK];
@@ -83,7 +171,7 @@ static void store_results(struct tn_lower *l, struct tn_cursor *c, int count, st
   memcpy(idx, row, (size_t)first * sizeof *idx);
   for (int i = 0; i < count; i++) {
     const struct tn_type *type = &outs[i]->type;
-    if (one_a_row(type, first) == whole)
+    if (one_a_row(type, first) == whole || product_of(l, outs[i]))
       continue;
     if (!open)
       in = loops(c, type, first, type->rank, idx);
@@ -92,13 +180,18 @@ static void store_results(struct tn_lower *l, struct tn_cursor *c, int count, st
   }
 }
 
+/* One that leaves an element a row; a product leaves a row. */
+static bool reduces_row(const struct tn_node *node) {
+  return (tn_op_info(node->op)->flags & TN_REDUCE) && node->op != TN_MATMUL;
+}
+
 void tn_lower_rows(struct tn_lower *l, struct tn_node *kernel) {
   struct tn_graph *region = kernel->region[0];
   int first = (int)tn_get_int(kernel, TN_KERNEL_rows), ordinal = 0;
   struct tn_ints kept = tn_get_ints(kernel, TN_KERNEL_kept);
   const struct tn_type *rows = NULL;
   for (const struct tn_node *node = region->first; node && !rows; node = node->next)
-    if (tn_op_info(node->op)->flags & TN_REDUCE)
+    if (reduces_row(node))
       rows = &node->in[0]->type;
   if (!rows)
     tn_bug(kernel->home->module->ctx, "kernel '%s' goes by rows and reduces none", kernel->name);
@@ -106,12 +199,13 @@ void tn_lower_rows(struct tn_lower *l, struct tn_node *kernel) {
   struct tn_expr **row = TN_NEW_ARRAY(l->nest->arena, struct tn_expr *, TN_MAX_RANK);
   struct tn_cursor in = loops(&c, rows, 0, first, row);
   for (struct tn_node *node = region->first; node; node = node->next, ordinal++) {
-    if (tn_op_info(node->op)->flags & TN_REDUCE)
-      reduce_row(l, &in, node, first, row);
+    if (reduces_row(node))
+      tn_stage(l, node->out[0], first, row, reduce(l, &in, node, row), NULL);
     for (size_t i = 0; i < kept.count; i++)
-      if (kept.at[i] == ordinal && !(tn_op_info(node->op)->flags & TN_REDUCE))
+      if (kept.at[i] == ordinal && !reduces_row(node))
         keep(l, &in, node->out[0], first, row);
   }
+  store_products(l, &in, (int)region->outputs.count, region->outputs.at, first, row);
   store_results(l, &in, (int)region->outputs.count, region->outputs.at, first, row, false);
   store_results(l, &in, (int)region->outputs.count, region->outputs.at, first, row, true);
 }

@@ -198,7 +198,7 @@ bool tn_ex_is_false(const struct tn_expr *e);
 /* e with every occurrence of the variables replaced (values: expressions of the same dtype). */
 struct tn_expr *tn_ex_replace(struct tn_nest *n, struct tn_expr *e, int count, struct tn_var *const *vars,
                               struct tn_expr *const *values);
-bool tn_ex_uses(const struct tn_expr *e, const struct tn_var *var);
+bool tn_ex_uses(const struct tn_expr *e, const struct tn_var *var); /* exact, unlike the bits of e->uses */
 /* d e / d var when e is affine in var: true and *stride; false when unknown (or not constant). */
 bool tn_ex_stride(const struct tn_expr *e, const struct tn_var *var, int64_t *stride);
 

@@ -31,14 +31,52 @@ static bool reads(const struct tn_expr *e, const struct tn_buf *buf) {
   return false;
 }
 
-/* Whether iterations may be reordered: no store goes where data says (two may meet), none is read back. */
+/* Different iterations of the band's loops have different positions: what a loop adds exceeds all that the
+ * loops which add less can. */
+static bool tells_iterations(const struct tn_band *b, const struct tn_expr *index) {
+  int64_t stride[TN_MAX_REDUCE];
+  for (int i = 0; i < b->loops; i++)
+    if (b->loop[i]->extent > 1 && !tn_ex_stride(index, b->loop[i], &stride[i]))
+      return false;
+  for (int i = 0; i < b->loops; i++) {
+    int64_t own = stride[i] < 0 ? -stride[i] : stride[i], less = 0;
+    for (int k = 0; k < b->loops; k++) {
+      int64_t other = stride[k] < 0 ? -stride[k] : stride[k];
+      if (k != i && b->loop[k]->extent > 1 && other <= own)
+        less += other * (b->loop[k]->extent - 1);
+    }
+    if (b->loop[i]->extent > 1 && own <= less)
+      return false;
+  }
+  return true;
+}
+
+/* e reads the buffer, and not only its element `at`. */
+static bool reads_but(const struct tn_expr *e, const struct tn_buf *buf, const struct tn_expr *at) {
+  if (e && e->kind == TN_EX_OP && e->loads) {
+    for (int i = 0; i < e->op.argc; i++)
+      if (reads_but(e->op.arg[i], buf, at))
+        return true;
+    return false;
+  }
+  if (e && e->kind == TN_EX_LOAD && e->load.buf == buf && e->load.index == at)
+    return reads(e->load.guard, buf);
+  return reads(e, buf);
+}
+
+/* Whether iterations may be reordered: no store goes where data says (two may meet), none is read back, but by
+ * the iteration that writes it. */
 static bool independent(const struct tn_band *b) {
   for (const struct tn_stmt *s = b->stores; s; s = s->next) {
     if (s->store.index->loads)
       return false;
-    for (const struct tn_stmt *r = b->stores; r; r = r->next)
-      if (reads(r->store.value, s->store.buf) || reads(r->store.guard, s->store.buf))
+    for (const struct tn_stmt *r = b->stores; r; r = r->next) {
+      if (reads(r->store.guard, s->store.buf) || (r != s && reads(r->store.value, s->store.buf)))
         return false;
+      if (reads(r->store.value, s->store.buf) &&
+          (reads_but(r->store.value, s->store.buf, s->store.index) || !tells_iterations(b, s->store.index)))
+        return false;
+    }
     if (b->reduce && reads(b->reduce->reduce.term, s->store.buf))
       return false;
   }
@@ -366,11 +404,11 @@ void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct 
 /* ---- reductions --------------------------------------------------------------------------------------------
  */
 
-static void schedule_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
-  tn_dot_band(t, b);
-  tn_half_band(t, b, c);
+/* The loop over which a reduction has its lanes; NULL: none.  *over_reduction: they had better be over its own
+ * innermost loop. */
+static struct tn_var *reduction_axis(const struct tn_target *t, struct tn_band *b, int lanes,
+                                     bool *over_reduction) {
   struct tn_stmt *r = b->reduce;
-  int lanes = natural_lanes(t, b);
   struct tn_var *axis = NULL;
   double best = 1e300;
   for (int i = b->loops - 1; i >= 0 && lanes > 0; i--) {
@@ -388,16 +426,25 @@ static void schedule_reduction(const struct tn_target *t, struct tn_band *b, str
     }
   }
   struct tn_var *inner = r->reduce.count ? r->reduce.var[r->reduce.count - 1] : NULL;
+  *over_reduction = false;
   if (lanes > 1 && inner && inner->extent >= lanes) {
     struct accesses a = begin(b, inner);
     a.lanes = lanes;
     visit(&a, r->reduce.term);
-    if (!axis || (a.cost < best * 0.7 && !tn_contraction_stages(t, b, axis, lanes))) {
-      tn_build_lanes_over_reduction(t, b, c, lanes);
-      return;
-    }
+    *over_reduction = !axis || (a.cost < best * 0.7 && !tn_contraction_stages(t, b, axis, lanes));
   }
-  if (!tn_build_few_columns(t, b, c, axis, lanes))
+  return axis;
+}
+
+static void schedule_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
+  tn_dot_band(t, b);
+  tn_half_band(t, b, c);
+  int lanes = natural_lanes(t, b);
+  bool over_reduction;
+  struct tn_var *axis = reduction_axis(t, b, lanes, &over_reduction);
+  if (over_reduction)
+    tn_build_lanes_over_reduction(t, b, c, lanes);
+  else if (!tn_build_few_columns(t, b, c, axis, lanes))
     tn_build_tiled_reduction(t, b, c, axis, lanes);
 }
 
@@ -410,6 +457,71 @@ void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cu
     schedule_reduction(t, b, c);
   else
     tn_schedule_pointwise(t, b, c);
+}
+
+/* ---- products inside of loops over rows ---------------------------------------------------------------- */
+
+double tn_product_cycles(const struct tn_target *t, const struct tn_band *band) {
+  struct tn_band b = *band;
+  bool over_reduction;
+  int lanes = natural_lanes(t, &b);
+  double cycles = tn_contraction_cycles(t, &b, reduction_axis(t, &b, lanes, &over_reduction), lanes);
+  for (int i = 0; i < b.loops; i++)
+    cycles *= (double)b.loop[i]->extent;
+  return cycles;
+}
+
+/* The product as a contraction over all its loops: its axis, and what it loads there. */
+static struct tn_expr *product_columns(const struct tn_target *t, struct tn_band *b, struct tn_var **axis,
+                                       bool *stages) {
+  bool over_reduction;
+  int lanes = natural_lanes(t, b);
+  *axis = reduction_axis(t, b, lanes, &over_reduction);
+  return *axis ? tn_contraction_columns(t, b, *axis, lanes, stages) : NULL;
+}
+
+bool tn_product_shares(const struct tn_target *t, const struct tn_band *band, const struct tn_var *row) {
+  struct tn_band b = *band;
+  struct tn_var *axis;
+  bool stages;
+  const struct tn_expr *columns = product_columns(t, &b, &axis, &stages);
+  return columns && axis != row && !tn_ex_uses(columns, row);
+}
+
+void tn_product_copies(const struct tn_target *t, struct tn_band *b, int around, int filled_count,
+                       struct tn_buf *const *filled, struct tn_cursor *c) {
+  struct tn_nest *n = b->nest;
+  struct tn_var *axis, *loop[2 * TN_MAX_REDUCE];
+  bool stages;
+  struct tn_expr *columns = product_columns(t, b, &axis, &stages);
+  if (!columns || !stages)
+    return;
+  for (int i = 0; i < filled_count; i++)
+    if (reads(columns, filled[i]))
+      return;
+  struct tn_stmt *r = b->reduce;
+  int count = 0;
+  for (int i = around; i < b->loops; i++)
+    if (b->loop[i] != axis && tn_ex_uses(columns, b->loop[i]))
+      loop[count++] = b->loop[i];
+  for (int i = 0; i < r->reduce.count; i++)
+    loop[count++] = r->reduce.var[i];
+  loop[count++] = axis;
+  if (count > TN_MAX_REDUCE)
+    return;
+  /* Rows of the copy start in different cache sets. */
+  int64_t strides[TN_MAX_REDUCE], line = 64 / (int64_t)tn_dtype_size(columns->dtype), stride = 1;
+  struct tn_expr *at = tn_ix(n, 0);
+  for (int i = count - 1; i >= 0; i--) {
+    strides[i] = stride;
+    at = tn_ix_add(n, at, tn_ix_scale(n, tn_ex_var(n, loop[i]), stride));
+    stride *= loop[i]->extent;
+    if (i == count - 1)
+      stride = (tn_round_up(stride, line) / line | 1) * line;
+  }
+  struct tn_buf *buf = tn_nest_local(n, "columns", columns->dtype, stride);
+  tn_copy_operand(t, n, c, buf, columns, count, loop, strides);
+  r->reduce.term = tn_replace_load(n, r->reduce.term, columns, tn_ex_load(n, buf, at, NULL));
 }
 
 /* ---- buffers that are no longer read -----------------------------------------------------------------------

@@ -14,7 +14,9 @@ struct tn_band {
   struct tn_var *loop[TN_MAX_REDUCE];
   struct tn_stmt *reduce; /* NULL: pointwise; its `next` is `stores` */
   struct tn_stmt *stores;
-  int jam; /* iterations of tile loops around it */
+  int jam;    /* iterations of tile loops around it */
+  bool ahead; /* not to be built: its operands are prepared in front of the loops around it, scratch apart,
+                 which is filled inside */
 };
 
 /* A stretch of an axis: `whole` blocks of lanes * vectors iterations from `start`, of which the last one may
@@ -74,8 +76,9 @@ struct tn_rows {
 void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
                    const struct tn_segment *seg, const struct tn_rows *rows);
 
-/* A sum of loop variables alone: a position that is itself loaded is known only at run time. */
-bool tn_ex_of_loops(const struct tn_expr *index);
+/* A sum of the axis (or NULL) and variables of the band's loops alone: what loops around it decide, or what is
+ * itself loaded, is known only at run time. */
+bool tn_ex_of_band(const struct tn_band *b, const struct tn_var *axis, const struct tn_expr *index);
 
 /* Rewrites a contraction of bytes to take four at a time, where the target has instructions for that.
  * schedule_dot.c */
@@ -108,6 +111,22 @@ bool tn_build_few_columns(const struct tn_target *t, struct tn_band *b, struct t
 bool tn_schedule_peeled(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 /* A band: cut at borders, its loops collapsed, then scheduled. */
 void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
+/* The operand that changes with the columns, and whether it is to be staged; NULL: no contraction. */
+struct tn_expr *tn_contraction_columns(const struct tn_target *t, struct tn_band *b, struct tn_var *axis,
+                                       int lanes, bool *stages);
+/* buf[sum of stride * loop] = e for all loops (fresh ones stand for `vars` in e), as fast as a copy. */
+void tn_copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn_cursor *at, struct tn_buf *buf,
+                     struct tn_expr *e, int count, struct tn_var *const *vars, const int64_t *strides);
+/* For products inside of loops over rows (schedule_rows.c).  Cycles of the band, estimated; huge when it
+ * is no contraction. */
+double tn_product_cycles(const struct tn_target *t, const struct tn_band *b);
+/* Whether what the product loads for its columns serves every iteration of `row`. */
+bool tn_product_shares(const struct tn_target *t, const struct tn_band *b, const struct tn_var *row);
+/* Copies the column operand at c, inside of the band's first `around` loops, when it would be staged and is in
+ * none of the buffers that are `filled` inside, and has the product read the copy: its order is the loops it
+ * depends on, the sum's, the columns. */
+void tn_product_copies(const struct tn_target *t, struct tn_band *b, int around, int filled_count,
+                       struct tn_buf *const *filled, struct tn_cursor *c);
 /* A band without a reduction. */
 void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 
@@ -118,6 +137,8 @@ struct tn_expr *tn_replace_load(struct tn_nest *n, struct tn_expr *e, const stru
 struct tn_expr *tn_guard_loads(struct tn_nest *n, struct tn_expr *e, const struct tn_var *lane,
                                struct tn_expr *guard, const struct tn_buf *unguarded);
 
+/* Bytes of a local buffer that threads may each have, on their stacks. */
+#define TN_MOST_OWN_BYTES (32 * 1024)
 /* How far the reduction is unrolled when every trip does `tile` multiply-adds. */
 int tn_unroll_steps(const struct tn_stmt *r, int64_t tile);
 bool tn_var_among(const struct tn_var *v, struct tn_var *const *list, int count);

@@ -200,6 +200,15 @@ bool tn_contraction_stages(const struct tn_target *t, struct tn_band *b, struct 
   return open_contraction(&k, t, b, axis, lanes) && k.stage_columns;
 }
 
+struct tn_expr *tn_contraction_columns(const struct tn_target *t, struct tn_band *b, struct tn_var *axis,
+                                       int lanes, bool *stages) {
+  struct tn_contraction k;
+  if (!open_contraction(&k, t, b, axis, lanes))
+    return NULL;
+  *stages = k.stage_columns;
+  return k.columns;
+}
+
 double tn_contraction_cycles(const struct tn_target *t, struct tn_band *b, struct tn_var *axis, int lanes) {
   struct tn_contraction k;
   if (!open_contraction(&k, t, b, axis, lanes))

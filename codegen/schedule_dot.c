@@ -47,7 +47,7 @@ static bool find_dot(const struct tn_target *t, const struct tn_band *b, struct 
   }
   enum tn_dtype x = d->x->load.buf->dtype, w = d->w->load.buf->dtype;
   d->each = x == TN_I16 ? 2 : 4;
-  if (d->x->load.buf->data || !d->w->load.buf->data || !tn_ex_of_loops(d->w->load.index) ||
+  if (d->x->load.buf->data || !d->w->load.buf->data || !tn_ex_of_band(b, NULL, d->w->load.index) ||
       !(x == TN_I16 ? t->dot_w && w != TN_U8 : (t->dot_s || t->dot_u) && w == TN_I8))
     return false;
   int64_t stride;

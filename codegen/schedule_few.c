@@ -49,7 +49,8 @@ static bool find_few(struct few *k) {
   if (k->inner->extent < k->lanes || !along(k->rows, k->inner) || k->columns->kind != TN_EX_LOAD ||
       k->columns->load.guard || k->columns->load.bytes)
     return false;
-  if (!along(k->columns, k->inner) && !(k->columns->load.buf->data && tn_ex_of_loops(k->columns->load.index)))
+  if (!along(k->columns, k->inner) &&
+      !(k->columns->load.buf->data && tn_ex_of_band(k->band, NULL, k->columns->load.index)))
     return false;
   k->outer_steps = 1;
   for (int i = 0; i + 1 < r->reduce.count; i++)

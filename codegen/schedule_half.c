@@ -62,6 +62,8 @@ void tn_half_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor
     if (!load || products < OFTEN * (double)load->load.buf->count)
       continue;
     struct tn_buf *from = load->load.buf;
+    if (b->ahead && from->param < 0 && !from->data)
+      continue;
     struct tn_buf *wide = from->data ? widened_constant(n, from) : widened_copy(t, n, from, c);
     factor[k] = tn_ex_load(n, wide, load->load.index, NULL);
   }

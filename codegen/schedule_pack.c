@@ -3,11 +3,17 @@
 #include "codegen/schedule.h"
 #include "codegen/strided.h"
 
-bool tn_ex_of_loops(const struct tn_expr *index) {
+static bool of_band(const struct tn_band *b, const struct tn_var *axis, const struct tn_expr *e) {
+  const struct tn_stmt *r = b->reduce;
+  return e->kind == TN_EX_VAR && (e->var == axis || tn_var_among(e->var, b->loop, b->loops) ||
+                                  tn_var_among(e->var, r->reduce.var, r->reduce.count));
+}
+
+bool tn_ex_of_band(const struct tn_band *b, const struct tn_var *axis, const struct tn_expr *index) {
   for (int i = 0; index->kind == TN_EX_AFFINE && i < index->affine.count; i++)
-    if (index->affine.term[i]->kind != TN_EX_VAR)
+    if (!of_band(b, axis, index->affine.term[i]))
       return false;
-  return index->kind == TN_EX_AFFINE || index->kind == TN_EX_VAR || index->kind == TN_EX_INT;
+  return index->kind == TN_EX_AFFINE || index->kind == TN_EX_INT || of_band(b, axis, index);
 }
 
 bool tn_pack(struct tn_band *b, struct tn_expr *load, struct tn_var *axis, const struct tn_segment *seg,
@@ -17,7 +23,7 @@ bool tn_pack(struct tn_band *b, struct tn_expr *load, struct tn_var *axis, const
   const struct tn_expr *index = load->load.index;
   const struct tn_buf *from = load->load.buf;
   *out = (struct tn_packed){.load = load};
-  if (load->load.guard || !tn_ex_of_loops(index))
+  if (load->load.guard || !tn_ex_of_band(b, axis, index))
     return false;
 
   /* Loops in packed order: result loops it depends on, panel, reduction loops, column. */

@@ -162,10 +162,8 @@ static int64_t chunk_steps(const struct tn_contraction *k, int64_t width) {
 /* ---- operands ----------------------------------------------------------------------------------------------
  */
 
-/* buf[sum of stride * loop] = e for all loops (fresh ones stand for `vars` in e), as fast as a copy. */
-static void stage(struct tn_contraction *k, struct tn_cursor *at, struct tn_buf *buf, struct tn_expr *e,
-                  int count, struct tn_var *const *vars, const int64_t *strides) {
-  struct tn_nest *n = k->n;
+void tn_copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn_cursor *at, struct tn_buf *buf,
+                     struct tn_expr *e, int count, struct tn_var *const *vars, const int64_t *strides) {
   struct tn_band copy = {.nest = n, .loops = count};
   struct tn_expr *fresh[TN_MAX_REDUCE], *where = tn_ix(n, 0);
   for (int i = 0; i < count; i++) {
@@ -177,7 +175,7 @@ static void stage(struct tn_contraction *k, struct tn_cursor *at, struct tn_buf 
   struct tn_cursor aside = {n, &store};
   tn_st_store(&aside, buf, where, tn_ex_replace(n, e, count, vars, fresh), NULL);
   copy.stores = store;
-  tn_schedule_pointwise(k->t, &copy, at);
+  tn_schedule_pointwise(t, &copy, at);
   follow(at);
 }
 
@@ -194,7 +192,8 @@ static struct tn_buf *stage_rows(struct tn_contraction *k, const struct piece *p
   struct tn_expr *row = tn_ix_offset(n, tn_ex_var(n, in), p->cut[0][0].start);
   row = times_plus(n, p->group, p->group_rows, row);
   struct tn_var *loops[] = {in, step};
-  stage(k, at, buf, tn_ex_replace(n, k->rows, 1, &k->row[0], &row), 2, loops, (int64_t[]){pitch_of(k), 1});
+  tn_copy_operand(k->t, n, at, buf, tn_ex_replace(n, k->rows, 1, &k->row[0], &row), 2, loops,
+                  (int64_t[]){pitch_of(k), 1});
   return buf;
 }
 
@@ -215,7 +214,8 @@ static struct tn_buf *stage_columns(struct tn_contraction *k, const struct piece
   loops[count] = in;
   strides[count] = 1;
   struct tn_expr *column = tn_ix_add(n, p->panel_start, tn_ex_var(n, in));
-  stage(k, at, buf, tn_ex_replace(n, k->columns, 1, &k->axis, &column), count + 1, loops, strides);
+  tn_copy_operand(k->t, n, at, buf, tn_ex_replace(n, k->columns, 1, &k->axis, &column), count + 1, loops,
+                  strides);
   return buf;
 }
 
@@ -357,7 +357,7 @@ static void build_sum(struct tn_contraction *k, struct piece *p, struct tn_curso
   bool several = before > 1;
   if (several) {
     struct tn_var *all = tn_loop_var(n, "i", sums->count);
-    stage(k, at, sums, tn_ex_identity(n, TN_ADD, dtype), 1, &all, (int64_t[]){1});
+    tn_copy_operand(k->t, n, at, sums, tn_ex_identity(n, TN_ADD, dtype), 1, &all, (int64_t[]){1});
   }
   build_part(k, p, at, &(struct part){0, before, steps}, (struct waiting){several ? sums : NULL, sums});
   build_part(k, p, at, &(struct part){before * steps, 1, k->steps - before * steps},
@@ -397,6 +397,16 @@ static void build_piece(struct tn_contraction *k, struct tn_cursor *c, struct pi
   p->columns = k->stage_columns && !p->packed ? stage_columns(k, p, &at) : NULL;
   build_sum(k, p, &at);
   follow(c);
+}
+
+/* Columns in place: a panel that stays in the nearest cache while all rows pass, where all columns would not,
+ * saves reading them again for every tile of rows; the rows are read for every panel then. */
+static bool panel_stays(const struct tn_contraction *k, const struct piece *p) {
+  double near = 0.75 * k->t->l1_bytes, step = (double)(k->steps * (int64_t)tn_dtype_size(k->columns->dtype));
+  double panels = (double)p->seg->whole, panel = step * (double)p->width;
+  double rows = step * (double)(extent_of(k->row[0]) * extent_of(k->row[1]));
+  return !p->packed && panel <= near && panel * panels > near &&
+         panel * panels + rows * panels < panel * panels * (double)tiles_of_group(p) + rows;
 }
 
 #define SUMS_BYTES (32 * 1024) /* that wait, at most */
@@ -439,7 +449,8 @@ void tn_build_panels(struct tn_contraction *k, struct tn_cursor *c, const struct
     groups = shares > 1 ? all.whole / each : (all.whole - 1) / each; /* threads share those that are alike */
   }
   p.panels_first = groups == 0 && !k->stage_rows && big_panels(k, &p);
-  p.panels_then = !p.panels_first && (streams || k->stage_rows || (k->stage_columns && !packed));
+  p.panels_then =
+      !p.panels_first && (streams || k->stage_rows || (k->stage_columns && !packed) || panel_stays(k, &p));
   int cuts = p.cuts[o];
   if (groups) {
     p.groups = groups;

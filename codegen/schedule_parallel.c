@@ -33,7 +33,7 @@ struct scan {
   bool *seen;     /* by expression */
   bool *declared; /* by variable: inside */
   bool dependent;
-  bool branches; /* there are ifs or whiles */
+  bool branches;              /* there are ifs or whiles */
   const struct scan *outside; /* all other statements of the nest */
 };
 
@@ -258,8 +258,8 @@ static int64_t gcd(int64_t a, int64_t b) {
   return a < 0 ? -a : a;
 }
 
-/* Whether the iterations keep to columns of their own: modulo a row, all positions in the place of access `first`
- * are start + coef * iteration + less than coef.  (The accesses may be of different rows.) */
+/* Whether the iterations keep to columns of their own: modulo a row, all positions in the place of access
+ * `first` are start + coef * iteration + less than coef.  (The accesses may be of different rows.) */
 static bool columns_apart(const struct scan *s, const struct access *first) {
   int64_t coef = coef_of(first->index, s->var[0]), width, row = 0, lo = INT64_MAX, hi = INT64_MIN;
   if (s->count != 1 || coef <= 0 || !tn_mul_i64(coef, s->var[0]->extent, &width))
@@ -295,10 +295,8 @@ static bool columns_apart(const struct scan *s, const struct access *first) {
 /* ---- scratch --------------------------------------------------------------------------------------------
  *
  * A local buffer that every iteration fills anew.  All accesses are inside of the loop and the same for each
- * iteration, so an iteration reads only what it wrote itself: as the first one does, before which there is nothing.
- * Threads then need one each. */
-
-#define MOST_SCRATCH (32 * 1024) /* bytes: it is on their stacks */
+ * iteration, so an iteration reads only what it wrote itself: as the first one does, before which there is
+ * nothing. Threads then need one each. */
 
 static bool uses_any(const struct scan *s, const struct tn_expr *e) {
   for (int i = 0; i < s->count && e; i++)
@@ -309,7 +307,7 @@ static bool uses_any(const struct scan *s, const struct tn_expr *e) {
 
 static bool is_scratch(const struct scan *s, const struct tn_buf *buf) {
   if (buf->param >= 0 || buf->data || s->branches ||
-      buf->count * (int64_t)tn_dtype_size(buf->dtype) > MOST_SCRATCH)
+      buf->count * (int64_t)tn_dtype_size(buf->dtype) > TN_MOST_OWN_BYTES)
     return false;
   for (int i = 0; i < s->accesses; i++)
     if (s->access[i].buf == buf && (uses_any(s, s->access[i].index) || uses_any(s, s->access[i].guard)))

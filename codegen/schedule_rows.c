@@ -4,7 +4,16 @@
  *
  * The loops stay in their order.  A few rows are taken together (a tile), each with a scratch of its own, so
  * that the reductions' latencies overlap; the bands inside are scheduled one by one, with lanes along the row.
- */
+ *
+ * Where products are among the statements (attention), rows are taken in blocks, and a block goes through the
+ * statements one after the other:
+ *
+ *   copies of what the products read for every row, where their own order reads badly
+ *   for each block { for its rows: scores = product; for its rows: softmax; for its rows: result = product }
+ *
+ * Only the scores of a block are in memory, and a product has enough rows to share what it loads.  All columns
+ * are there at once: at the lengths that rows may have (fuse_rows.c), a block of them stays in the second-level
+ * cache, and a softmax that goes on while columns come would compute its scale again and again for nothing. */
 #include "codegen/schedule.h"
 
 /* ---- what the statements do ---------------------------------------------------------------------------- */
@@ -21,8 +30,10 @@ static bool simple_list(const struct tn_stmt *list) {
   return true;
 }
 
+#define MOST_STORED 16
+
 struct stored {
-  struct tn_buf *buf[16];
+  struct tn_buf *buf[MOST_STORED];
   int count;
   bool apart; /* rows do not meet: what is stored outside of scratch is not read, scratch has a place a row at
                  most */
@@ -49,9 +60,9 @@ static void note_stores(struct stored *s, const struct tn_stmt *list, const stru
 struct move {
   struct tn_nest *n;
   struct stored *stored;
-  const struct tn_var *row;
-  struct tn_expr *slot; /* NULL: only looks */
-  const int64_t *count; /* of stored->buf[i] for one row */
+  struct tn_var *row;
+  struct tn_expr *slot;       /* NULL: only looks */
+  int64_t count[MOST_STORED]; /* of stored->buf[i] for one row */
 };
 
 static struct tn_expr *move_expr(struct move *m, struct tn_expr *e) {
@@ -209,6 +220,258 @@ static void build_across(const struct tn_target *t, struct tn_stmt *list, struct
   }
 }
 
+/* ---- rows in tiles ------------------------------------------------------------------------------------- */
+
+/* Notes how much scratch a row takes.  Longer rows start with cache lines, in different cache sets. */
+static void count_scratch(struct move *m) {
+  for (int i = 0; i < m->stored->count; i++) {
+    const struct tn_buf *buf = m->stored->buf[i];
+    int64_t line = 64 / (int64_t)tn_dtype_size(buf->dtype);
+    m->count[i] = buf->count < line ? buf->count : (tn_round_up(buf->count, line) / line | 1) * line;
+  }
+}
+
+/* From now on there is room in scratch for `rows` rows. */
+static void give_each_scratch(struct move *m, int64_t rows) {
+  for (int i = 0; i < m->stored->count; i++)
+    if (m->stored->buf[i]->param < 0)
+      m->stored->buf[i]->count = m->count[i] * rows;
+}
+
+static struct tn_cursor enter_loops(struct tn_cursor *c, struct tn_var *const *loop, int count) {
+  struct tn_cursor at = *c;
+  for (int i = 0; i < count; i++)
+    at = tn_enter_loop(&at, loop[i], TN_LOOP_SERIAL);
+  return at;
+}
+
+/* A copy of the list for one row, its scratch `slot` places further. */
+static struct tn_stmt *row_list(struct move *m, const struct tn_stmt *list, struct tn_expr *row,
+                                struct tn_expr *slot) {
+  struct tn_stmt *body = copy_list(m->n->arena, list);
+  tn_st_replace(m->n, body, 1, &m->row, &row);
+  m->slot = slot;
+  move_list(m, body);
+  return body;
+}
+
+/* The list for `whole` tiles of rows from row `first` on, its scratch `slot` places further; NULL: each row of
+ * a tile has one. */
+static void build_tiles(const struct tn_target *t, const struct tn_stmt *list, struct move *m,
+                        struct tn_expr *first, int64_t whole, int64_t tile, struct tn_expr *slot,
+                        struct tn_cursor *c) {
+  struct tn_nest *n = m->n;
+  struct tn_var *block = tn_loop_var(n, "m", whole), *in_tile = tn_loop_var(n, "i", tile);
+  struct tn_cursor at = tn_enter_loop(c, block, TN_LOOP_SERIAL);
+  at = tn_enter_loop(&at, in_tile, TN_LOOP_TILE);
+  struct tn_expr *place = tile > 1 ? tn_ex_var(n, in_tile) : tn_ix(n, 0);
+  struct tn_expr *position = whole > 1 ? tn_ix_scale(n, tn_ex_var(n, block), tile) : tn_ix(n, 0);
+  position = tn_ix_add(n, position, place);
+  struct tn_stmt *body = row_list(m, list, tn_ix_add(n, position, first), slot ? slot : place);
+  tn_schedule_list(t, body, &at, (int)tile);
+  while (*c->end)
+    c->end = &(*c->end)->next;
+}
+
+/* ---- rows in blocks ------------------------------------------------------------------------------------ */
+
+#define MOST_BLOCK_ROWS 32
+#define FAR_SCRATCH_CYCLES 0.1 /* of a byte of a row that the nearest cache has no room for */
+
+/* A loop over columns around one product, with what ends it. */
+static bool is_product(const struct tn_stmt *s) {
+  bool looped = s->kind == TN_ST_LOOP;
+  while (s && s->kind == TN_ST_LOOP)
+    s = s->loop.body;
+  return looped && s && s->kind == TN_ST_REDUCE;
+}
+
+static bool has_products(const struct tn_stmt *list) {
+  for (; list; list = list->next)
+    if (is_product(list))
+      return true;
+  return false;
+}
+
+/* Statements that go through a block together: a product, or all up to the next one. */
+static struct tn_stmt *part_end(struct tn_stmt *first) {
+  struct tn_stmt *last = first;
+  bool product = is_product(first);
+  while (!product && last->next && !is_product(last->next))
+    last = last->next;
+  return last;
+}
+
+static bool list_uses(const struct tn_stmt *list, const struct tn_var *var) {
+  for (const struct tn_stmt *s = list; s; s = s->next) {
+    if (s->kind == TN_ST_LOOP && list_uses(s->loop.body, var))
+      return true;
+    const struct tn_expr *e[3] = {0};
+    if (s->kind == TN_ST_REDUCE)
+      e[0] = s->reduce.init, e[1] = s->reduce.term;
+    if (s->kind == TN_ST_LET)
+      e[0] = s->let.value;
+    if (s->kind == TN_ST_STORE)
+      e[0] = s->store.index, e[1] = s->store.value, e[2] = s->store.guard;
+    for (int i = 0; i < 3; i++)
+      if (e[i] && tn_ex_uses(e[i], var))
+        return true;
+  }
+  return false;
+}
+
+/* Variables of one part are used in no other: parts can be taken apart. */
+static bool parts_apart(struct tn_stmt *list) {
+  for (struct tn_stmt *first = list; first;) {
+    struct tn_stmt *last = part_end(first), *rest = last->next;
+    for (const struct tn_stmt *s = first; s != rest; s = s->next) {
+      const struct tn_var *var = s->kind == TN_ST_LET      ? s->let.var
+                                 : s->kind == TN_ST_REDUCE ? s->reduce.acc
+                                                           : NULL;
+      if (var && list_uses(rest, var))
+        return false;
+    }
+    first = rest;
+  }
+  return true;
+}
+
+/* The product as a band in the loops around it, to ask for its cost and prepare its operands. */
+static struct tn_band product_band(struct tn_nest *n, struct tn_stmt *product, struct tn_var *const *loop,
+                                   int loops) {
+  struct tn_band b = {.nest = n, .loops = loops, .ahead = true};
+  memcpy(b.loop, loop, (size_t)loops * sizeof *loop);
+  struct tn_stmt *s = product;
+  for (; s->kind == TN_ST_LOOP; s = s->loop.body)
+    if (s->loop.var->extent > 1 && b.loops < TN_MAX_REDUCE)
+      b.loop[b.loops++] = s->loop.var;
+  b.reduce = s;
+  b.stores = s->next;
+  return b;
+}
+
+/* Cycles of the products for all rows in blocks of `rows`. */
+static double blocks_cycles(const struct tn_target *t, struct tn_nest *n, struct tn_stmt *list,
+                            struct tn_var *const *loop, int loops, int64_t rows) {
+  struct tn_var *row = loop[loops - 1];
+  int64_t all = row->extent;
+  double cycles = 0;
+  for (struct tn_stmt *s = list; s; s = s->next) {
+    if (!is_product(s))
+      continue;
+    struct tn_band b = product_band(n, s, &row, 1);
+    row->extent = rows; /* of the block that is asked about */
+    cycles += (double)(all / rows) * tn_product_cycles(t, &b);
+    row->extent = all % rows;
+    cycles += all % rows ? tn_product_cycles(t, &b) : 0;
+    row->extent = all;
+  }
+  return cycles;
+}
+
+/* Rows a block: the fewest cycles, among those whose scratch stays near the core. */
+static int64_t choose_block(const struct tn_target *t, struct move *m, struct tn_stmt *list,
+                            struct tn_var *const *loop, int loops) {
+  int64_t rows = m->row->extent, best = 1, bytes = 0, most = t->small || !t->vector_bytes ? 4 : MOST_BLOCK_ROWS;
+  int64_t room = t->l2_bytes / 4;
+  if (!m->stored->apart || !parts_apart(list))
+    return 1;
+  for (struct tn_stmt *s = list; s; s = s->next) {
+    if (!is_product(s))
+      continue;
+    struct tn_band b = product_band(m->n, s, loop, loops);
+    if (!tn_product_shares(t, &b, m->row))
+      return 1;
+  }
+  for (int i = 0; i < m->stored->count; i++) {
+    const struct tn_buf *buf = m->stored->buf[i];
+    int64_t each = buf->param < 0 ? m->count[i] * (int64_t)tn_dtype_size(buf->dtype) : 0;
+    bytes += each;
+    if (t->threads > 1 && each * most > TN_MOST_OWN_BYTES)
+      most = TN_MOST_OWN_BYTES / each > 1 ? TN_MOST_OWN_BYTES / each : 1;
+  }
+  double least = 1e300;
+  for (int64_t k = 1; k <= rows && k <= most; k++) {
+    if (k > 4 && k * bytes > room)
+      break;
+    double cycles = blocks_cycles(t, m->n, list, loop, loops, k), far = (double)(k * bytes) - t->l1_bytes / 2;
+    if (t->l1_bytes && far > 0)
+      cycles += FAR_SCRATCH_CYCLES * far / (double)k * (double)rows;
+    if (cycles < least * 0.999) {
+      least = cycles;
+      best = k;
+    }
+  }
+  return best;
+}
+
+/* The statements, in which a row's scratch has the row's number, for `whole` blocks of `rows` rows from `start`
+ * on, at c. */
+static void build_blocks(const struct tn_target *t, struct tn_stmt *list, struct move *m, int64_t start,
+                         int64_t whole, int64_t rows, struct tn_cursor *c) {
+  struct tn_nest *n = m->n;
+  struct tn_var *block = tn_loop_var(n, "b", whole);
+  struct tn_cursor at = tn_enter_loop(c, block, TN_LOOP_SERIAL);
+  struct tn_expr *first =
+      tn_ix_offset(n, whole > 1 ? tn_ix_scale(n, tn_ex_var(n, block), rows) : tn_ix(n, 0), start);
+  struct tn_expr *slot = tn_ix_scale(n, first, -1); /* in scratch a block starts at 0 */
+  for (struct tn_stmt *part = list; part;) {
+    struct tn_stmt *last = part_end(part), *rest = last->next;
+    last->next = NULL;
+    if (is_product(part)) {
+      struct tn_var *in_block = tn_loop_var(n, "i", rows);
+      struct tn_expr *i = rows > 1 ? tn_ex_var(n, in_block) : tn_ix(n, 0);
+      struct tn_stmt *looped = NULL;
+      struct tn_cursor aside = {n, &looped}, in = tn_enter_loop(&aside, in_block, TN_LOOP_SERIAL);
+      *in.end = row_list(m, part, tn_ix_add(n, first, i), slot);
+      tn_schedule_list(t, looped, &at, 1);
+    } else {
+      int64_t tile = tile_of(t, rows);
+      for (int64_t from = 0; from < rows; tile = rows - from) {
+        int64_t tiles = (rows - from) / tile;
+        build_tiles(t, part, m, tn_ix_offset(n, first, from), tiles, tile, slot, &at);
+        from += tiles * tile;
+      }
+    }
+    last->next = rest;
+    part = rest;
+  }
+  while (*c->end)
+    c->end = &(*c->end)->next;
+}
+
+static void build_products(const struct tn_target *t, struct tn_stmt *list, struct move *m,
+                           struct tn_var *const *loop, int loops, struct tn_cursor *c) {
+  struct tn_expr *row = tn_ex_var(m->n, m->row);
+  count_scratch(m);
+  list = row_list(m, list, row, row);
+  for (struct tn_stmt *s = list; s; s = s->next)
+    if (is_product(s)) {
+      struct tn_band b = product_band(m->n, s, loop, loops);
+      tn_half_band(t, &b, c);
+    }
+  int64_t rows = choose_block(t, m, list, loop, loops), all = m->row->extent;
+  /* Threads share all loops around, so they find the copies made. */
+  bool copies_first = t->threads > 1;
+  struct tn_cursor outer = copies_first ? *c : enter_loops(c, loop, loops - 1);
+  for (struct tn_stmt *s = list; s && rows > 1; s = s->next)
+    if (is_product(s)) {
+      struct tn_band b = product_band(m->n, s, loop, loops);
+      tn_product_copies(t, &b, copies_first ? 0 : loops - 1, m->stored->count, m->stored->buf, &outer);
+    }
+  give_each_scratch(m, rows);
+  for (int64_t start = 0; start < all; rows = all - start) {
+    int64_t whole = (all - start) / rows;
+    struct tn_cursor at = copies_first ? enter_loops(&outer, loop, loops - 1) : outer;
+    build_blocks(t, list, m, start, whole, rows, &at);
+    while (*outer.end)
+      outer.end = &(*outer.end)->next;
+    start += whole * rows;
+  }
+  while (*c->end)
+    c->end = &(*c->end)->next;
+}
+
 /* ---- entry --------------------------------------------------------------------------------------------- */
 
 bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct tn_cursor *c) {
@@ -233,36 +496,24 @@ bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct t
   note_stores(&stored, s, row);
   struct move move = {.n = n, .stored = &stored, .row = row};
   move_list(&move, s);
+  if (has_products(s)) {
+    build_products(t, s, &move, loop, loops, c);
+    return true;
+  }
   if (axis && stored.apart) {
     build_across(t, s, loop, loops, axis, c);
     return true;
   }
-  int64_t tile = stored.apart ? tile_of(t, row->extent) : 1, counts[TN_COUNT(stored.buf)] = {0};
-  for (int i = 0; i < stored.count; i++) {
-    counts[i] = stored.buf[i]->count;
-    if (stored.buf[i]->param < 0)
-      stored.buf[i]->count *= tile;
-  }
+  int64_t tile = stored.apart ? tile_of(t, row->extent) : 1;
+  count_scratch(&move);
+  give_each_scratch(&move, tile);
   for (int64_t start = 0; start < row->extent; tile = row->extent - start) {
-    int64_t blocks = (row->extent - start) / tile;
-    struct tn_stmt *body = copy_list(n->arena, s);
-    struct tn_var *block = tn_loop_var(n, "m", blocks), *slot = tn_loop_var(n, "i", tile);
-    struct tn_cursor at = *c;
-    for (int i = 0; i + 1 < loops; i++)
-      at = tn_enter_loop(&at, loop[i], TN_LOOP_SERIAL);
-    at = tn_enter_loop(&at, block, TN_LOOP_SERIAL);
-    at = tn_enter_loop(&at, slot, TN_LOOP_TILE);
-    struct tn_expr *place = tile > 1 ? tn_ex_var(n, slot) : tn_ix(n, 0);
-    struct tn_expr *position = blocks > 1 ? tn_ix_scale(n, tn_ex_var(n, block), tile) : tn_ix(n, 0);
-    position = tn_ix_offset(n, tn_ix_add(n, position, place), start);
-    tn_st_replace(n, body, 1, &row, &position);
-    move.slot = place;
-    move.count = counts;
-    move_list(&move, body);
-    tn_schedule_list(t, body, &at, (int)tile);
+    int64_t whole = (row->extent - start) / tile;
+    struct tn_cursor at = enter_loops(c, loop, loops - 1);
+    build_tiles(t, s, &move, tn_ix(n, start), whole, tile, NULL, &at);
     while (*c->end)
       c->end = &(*c->end)->next;
-    start += blocks * tile;
+    start += whole * tile;
   }
   return true;
 }

@@ -102,6 +102,8 @@ static void make_kernel(struct tn_fuse *f, struct tn_group *g) {
     nodes[i] = f->nodes[positions[i]];
   struct tn_node *last = f->nodes[g->order];
   const struct tn_node *namesake = g->anchor ? g->anchor : last;
+  for (size_t i = 0; i < count && !g->anchor; i++)
+    namesake = nodes[i]->op == TN_MATMUL ? nodes[i] : namesake;
   find_operands(&m, nodes, count);
 
   int outs = 0;

@@ -17,7 +17,10 @@
  * op (arg_max, topk, ...): pointwise nodes before it, and it is the root.
  *   by rows     reductions over the last dims, `rows` the first of them, and pointwise nodes: everything is of
  * one shape, or of that shape with the reduced dims 1, so that a row needs nothing of other rows.  `kept` nodes
- * are computed once a row, the others wherever they are read. */
+ * are computed once a row, the others wherever they are read.  With rows of one dim there may be a matmul
+ * before and one after: the elements of the rows end the first, the kept rows are the first operand of the
+ * second, and its result, of the same dims before the last, goes through elementwise nodes, then perhaps a
+ * transpose that leaves the last dim where it is, to be the root. */
 #ifndef TENON_PASSES_FUSE_H
 #define TENON_PASSES_FUSE_H
 
@@ -38,9 +41,10 @@ struct tn_group {
   TN_VEC(struct tn_member) members;
   TN_VEC(struct tn_node *) roots; /* in graph order once the groups are final */
   struct tn_node *anchor;         /* NULL: pointwise */
-  TN_VEC(struct tn_node *) kept;  /* by rows: results that are not written, or read again, and kept for the row */
-  int rows;                       /* by rows: first of the dims of a row; -1: not by rows */
-  bool merged;                    /* became part of another group */
+  TN_VEC(struct tn_node *)
+  kept;        /* by rows: results that are not written, or read again, and kept for the row */
+  int rows;    /* by rows: first of the dims of a row; -1: not by rows */
+  bool merged; /* became part of another group */
 };
 
 struct tn_fuse {

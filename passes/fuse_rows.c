@@ -6,7 +6,10 @@
  *
  * Groups are merged along their edges: a reduction over rows with what it reads or what reads it.  What a
  * merged group wrote for others inside alone is kept for the length of a row; decisions about what is stored
- * and what is computed again are those that formed the groups. */
+ * and what is computed again are those that formed the groups.
+ *
+ * Attention is such a kernel between two products: the scores of a row come from a product, and the row is
+ * multiplied again.  All three become one kernel, so that the matrix of scores is never whole in memory. */
 #include "passes/fuse.h"
 
 /* Longer rows leave the nearest caches, and one sweep is as good as another. */
@@ -201,6 +204,103 @@ static bool merge_into_reader(struct tn_fuse *f, int from) {
   return false;
 }
 
+/* ---- attention ----------------------------------------------------------------------------------------- */
+
+/* The group that computes a node of this graph, when it is the only one, and a product with one result. */
+static int product_group(const struct tn_fuse *f, const struct tn_node *node) {
+  int position = node && node->home == f->graph ? tn_fuse_position(f, node->out[0]) : -1;
+  if (position < 0 || f->places[position].at.count != 1)
+    return -1;
+  int group = f->places[position].at.at[0];
+  const struct tn_group *g = f->groups.at[group];
+  bool product = !g->merged && g->anchor && g->anchor->op == TN_MATMUL && g->roots.count == 1;
+  return product ? group : -1;
+}
+
+/* Only members of the group read the value, and no other group repeats one of them. */
+static bool read_inside(struct tn_fuse *f, int group, const struct tn_value *value) {
+  bool inside = !tn_value_is_output(value);
+  for (size_t i = 0; i < value->uses.count && inside; i++) {
+    const struct tn_node *reader = value->uses.at[i].node;
+    inside = reader->home == f->graph && tn_fuse_member(f, group, reader) &&
+             f->places[tn_fuse_position(f, reader->out[0])].at.count == 1;
+  }
+  return inside;
+}
+
+/* The product whose result, all of it, the group by rows reads element by element; -1: none. */
+static int product_before(struct tn_fuse *f, int group, const struct shape *s) {
+  const struct tn_group *g = f->groups.at[group];
+  for (size_t i = 0; i < g->members.count; i++)
+    for (int k = 0; k < g->members.at[i].node->in_count; k++) {
+      const struct tn_value *value = g->members.at[i].node->in[k];
+      int from = value ? product_group(f, value->def) : -1;
+      if (from >= 0 && from != group && f->groups.at[from]->roots.at[0] == value->def &&
+          tn_shape_equal(&value->type, s->whole) &&
+          tn_shape_equal(&f->groups.at[from]->anchor->out[0]->type, s->whole) && read_inside(f, group, value) &&
+          stays_in_rows(f, group, value, s, TN_NEW_ARRAY(f->arena, bool, g->members.count)))
+        return from;
+    }
+  return -1;
+}
+
+/* The product whose rows are the rows that the group writes; -1: none. */
+static int product_after(struct tn_fuse *f, int group, const struct shape *s) {
+  const struct tn_group *g = f->groups.at[group];
+  const struct tn_value *result = g->roots.at[0]->out[0];
+  if (g->roots.count != 1 || !tn_shape_equal(&result->type, s->whole) || result->uses.count != 1 ||
+      tn_value_is_output(result) || result->uses.at[0].index != 0)
+    return -1;
+  const struct tn_node *product = result->uses.at[0].node;
+  int to = product_group(f, product);
+  if (to < 0 || f->groups.at[to]->anchor != product)
+    return -1;
+  const struct tn_type *out = &product->out[0]->type;
+  bool rows = out->rank == s->whole->rank && tn_type_static(out);
+  for (int d = 0; d < s->first && rows; d++)
+    rows = out->dim[d] == s->whole->dim[d];
+  return rows ? to : -1;
+}
+
+/* The group that does nothing but to change the order of the product's dims, the last one staying last: rows
+ * are written where it puts them.  -1: none. */
+static int move_after(const struct tn_fuse *f, int product) {
+  const struct tn_value *result = f->groups.at[product]->roots.at[0]->out[0];
+  const struct tn_node *move = result->uses.count == 1 ? result->uses.at[0].node : NULL;
+  if (!move || move->op != TN_TRANSPOSE || move->home != f->graph || tn_value_is_output(result))
+    return -1;
+  const struct tn_places *places = &f->places[tn_fuse_position(f, move->out[0])];
+  int rank = result->type.rank;
+  if (places->at.count != 1 || tn_get_ints(move, TN_TRANSPOSE_perm).at[rank - 1] != rank - 1)
+    return -1;
+  const struct tn_group *g = f->groups.at[places->at.at[0]];
+  return !g->merged && g->members.count == 1 && !g->anchor && g->rows < 0 ? places->at.at[0] : -1;
+}
+
+/* Nothing leads around: nobody else reads the scores, nor the rows. */
+static void merge_products(struct tn_fuse *f, int group) {
+  struct tn_group *g = f->groups.at[group];
+  struct shape s;
+  if (g->merged || g->rows < 0 || !rows_of(g, &s) || s.first != s.whole->rank - 1)
+    return;
+  int from = product_before(f, group, &s), to = product_after(f, group, &s);
+  if (from < 0 || to < 0 || from == to ||
+      f->groups.at[from]->members.count + g->members.count + f->groups.at[to]->members.count > TN_MAX_MEMBERS)
+    return;
+  int move = move_after(f, to);
+  merge(f, from, group, &s);
+  merge(f, group, to, &s);
+  if (move < 0)
+    return;
+  struct tn_node *root = f->groups.at[move]->roots.at[0];
+  g = f->groups.at[move];
+  tn_fuse_merge(f, to, move);
+  g->rows = s.first;
+  g->kept = f->groups.at[to]->kept;
+  g->roots.count = 0;
+  TN_PUSH(f->arena, &g->roots, root);
+}
+
 void tn_fuse_merge_rows(struct tn_fuse *f) {
   for (bool again = true; again;) {
     again = false;
@@ -208,4 +308,6 @@ void tn_fuse_merge_rows(struct tn_fuse *f) {
       if (!f->groups.at[from]->merged)
         again |= merge_into_reader(f, (int)from);
   }
+  for (size_t i = 0; i < f->groups.count; i++)
+    merge_products(f, (int)i);
 }

@@ -132,7 +132,7 @@ bool tn_plan_same_elements(const struct tn_node *kernel, int operand) {
    * writes that row of its result. */
   unsigned in_step = TN_ELEMENTWISE | TN_VIEW | (tn_get_int(kernel, TN_KERNEL_rows) >= 0 ? TN_REDUCE : 0);
   for (const struct tn_node *node = kernel->region[0]->first; node; node = node->next)
-    if (node->op != TN_CONSTANT && !(tn_op_info(node->op)->flags & in_step))
+    if ((node->op != TN_CONSTANT && !(tn_op_info(node->op)->flags & in_step)) || node->op == TN_MATMUL)
       return false;
   return true;
 }

@@ -22,5 +22,6 @@ add_test(NAME cases_cover COMMAND check_covered ${CMAKE_CURRENT_SOURCE_DIR}/conf
 add_executable(op_cases ${PROJECT_SOURCE_DIR}/bench/op_cases.c)
 target_link_libraries(op_cases PRIVATE tn_cases tn_driver)
 target_compile_definitions(op_cases PRIVATE TENON_CASES="${CMAKE_CURRENT_SOURCE_DIR}/cases")
-# test_driver_random runs graphs by their definitions.
+# They run graphs by their definitions.
 target_link_libraries(test_driver_random PRIVATE tn_cases)
+target_link_libraries(test_driver_attention PRIVATE tn_cases)

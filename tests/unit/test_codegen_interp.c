@@ -97,6 +97,23 @@ static void no_copies(void **state) {
   }
 }
 
+/* Which variables an expression has is exact, however many there are in the nest. */
+static void variables(void **state) {
+  (void)state;
+  enum { COUNT = 200 };
+  struct nest t = make();
+  struct tn_var *v[COUNT];
+  for (int i = 0; i < COUNT; i++)
+    v[i] = tn_loop_var(t.n, "i", 3);
+  struct tn_buf *x = tn_nest_param(t.n, "x", TN_F32, 100);
+  struct tn_expr *sum = tn_ix_add(t.n, tn_ix_scale(t.n, tn_ex_var(t.n, v[5]), 4), tn_ex_var(t.n, v[70]));
+  struct tn_expr *load = tn_ex_load(t.n, x, sum, tn_ex_binary(t.n, TN_LT, tn_ex_var(t.n, v[9]), ix(&t, 2)));
+  struct tn_expr *e = tn_ex_unary(t.n, TN_EXP, load);
+  for (int i = 0; i < COUNT; i++)
+    assert_int_equal(tn_ex_uses(e, v[i]), i == 5 || i == 70 || i == 9);
+  tn_ctx_destroy(t.ctx);
+}
+
 /* More iterations than lanes, in loops whose extents divide nothing evenly: out[i, j, k] = x[k, j, i] + j. */
 static void lanes(void **state) {
   (void)state;
@@ -288,15 +305,11 @@ static void scalars(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(lanes),
-      cmocka_unit_test(copies),
-      cmocka_unit_test(no_copies),
-      cmocka_unit_test(reductions),
-      cmocka_unit_test(control),
-      cmocka_unit_test(in_order),
-      cmocka_unit_test(scratch_and_guards),
-      cmocka_unit_test(bounds),
-      cmocka_unit_test(scalars),
+      cmocka_unit_test(variables),  cmocka_unit_test(lanes),
+      cmocka_unit_test(copies),     cmocka_unit_test(no_copies),
+      cmocka_unit_test(reductions), cmocka_unit_test(control),
+      cmocka_unit_test(in_order),   cmocka_unit_test(scratch_and_guards),
+      cmocka_unit_test(bounds),     cmocka_unit_test(scalars),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -441,6 +441,46 @@ EVAL_TEST(rows) {
                  by_rows(f, 3, sizes[k], first, dtypes[(k + (size_t)first) % 4]));
 }
 
+/* Products before and after rows: s = 3 (q k) + mask, of which (s - max) is kept, times v, plus a bias; the
+ * result has the heads behind the rows. */
+static struct tn_value *products(struct fixture *f, const tn_dim *d, enum tn_dtype dtype, bool moved) {
+  tn_dim heads = d[0], rows = d[1], keys = d[2], depth = d[3], width = d[4];
+  struct tn_value *in[5] = {small(f, dtype, SHAPE(heads, rows, depth)),
+                            small(f, dtype, SHAPE(heads, keys, depth)),
+                            small(f, dtype, SHAPE(heads, keys, width)), small(f, dtype, SHAPE(rows, keys)),
+                            small(f, dtype, SHAPE(width))};
+  struct tn_node *node = tn_node_make(&f->b, TN_KERNEL, 5, in, 1);
+  struct tn_graph *region = tn_graph_create(f->module, node);
+  struct tn_value *x[5];
+  for (int i = 0; i < 5; i++)
+    x[i] = tn_graph_input(region, tn_printf(tn_ctx_arena(f->ctx), "x%d", i), in[i]->type);
+  struct tn_build b = tn_build_at_end(region);
+  b.name = "inner_node";
+  struct tn_value *scores = tn_matmul(&b, x[0], tn_transpose(&b, x[1], (const int64_t[]){0, 2, 1}));
+  struct tn_value *three = tn_binary(&b, TN_ADD, tn_binary(&b, TN_ADD, scores, scores), scores);
+  three = tn_binary(&b, TN_ADD, three, x[3]); /* node 4 */
+  struct tn_value *most = tn_reduce(&b, TN_REDUCE_MAX, three, (const int64_t[]){2}, 1, true);
+  struct tn_value *centered = tn_binary(&b, TN_SUB, three, most); /* node 6 */
+  struct tn_value *least = tn_reduce(&b, TN_REDUCE_MIN, centered, (const int64_t[]){2}, 1, true);
+  struct tn_value *kept = tn_binary(&b, TN_SUB, centered, least); /* node 8 */
+  struct tn_value *y = tn_binary(&b, TN_ADD, tn_matmul(&b, kept, x[2]), x[4]);
+  tn_graph_output(region, moved ? tn_transpose(&b, y, (const int64_t[]){1, 0, 2}) : y);
+  tn_set_int(node, TN_KERNEL_rows, 2);
+  tn_set_ints(node, TN_KERNEL_kept, INTS(4, 6, 8));
+  return finished(f, node);
+}
+
+EVAL_TEST(products_by_rows) {
+  static const tn_dim sizes[][5] = {{2, 7, 9, 5, 6},    {1, 33, 40, 16, 8}, {3, 1, 20, 8, 8},
+                                    {1, 64, 64, 4, 70}, {2, 19, 100, 3, 1}, {1, 5, 1, 4, 4},
+                                    {1, 40, 17, 33, 3}};
+  static const enum tn_dtype dtypes[] = {TN_F32, TN_I32, TN_F64, TN_F16};
+  for (size_t k = 0; k < TN_COUNT(sizes); k++)
+    for (int i = 0; i < 4; i++)
+      check_same(f, tn_printf(tn_ctx_arena(f->ctx), "products %d of %s", (int)k, tn_dtype_name(dtypes[i])),
+                 products(f, sizes[k], dtypes[i], (k + (size_t)i) % 2));
+}
+
 /* Values repeat, so that the first and the last place of the best one differ. */
 EVAL_TEST(places) {
   static const tn_dim sizes[][3] = {{3, 5, 7}, {1, 1, 100}, {2, 33, 40}, {70, 3, 1}, {1, 20, 16}};
@@ -583,11 +623,13 @@ int main(int argc, char **argv) {
     seeds_to = strtoull(argv[2], NULL, 10);
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(matmuls), cmocka_unit_test(convs),       cmocka_unit_test(reduces),
-      cmocka_unit_test(kernels), cmocka_unit_test(bytes),       cmocka_unit_test(gathered),
-      cmocka_unit_test(pools),   cmocka_unit_test(scatters),    cmocka_unit_test(rows),
-      cmocka_unit_test(places),  cmocka_unit_test(few_columns), cmocka_unit_test(chunks),
-      cmocka_unit_test(chains),
+      cmocka_unit_test(matmuls),     cmocka_unit_test(convs),
+      cmocka_unit_test(reduces),     cmocka_unit_test(kernels),
+      cmocka_unit_test(bytes),       cmocka_unit_test(gathered),
+      cmocka_unit_test(pools),       cmocka_unit_test(scatters),
+      cmocka_unit_test(rows),        cmocka_unit_test(places),
+      cmocka_unit_test(few_columns), cmocka_unit_test(chunks),
+      cmocka_unit_test(chains),      cmocka_unit_test(products_by_rows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* A compiled model gives the same bits for any number of threads: random networks, the digits network and
  * official vectors, with every loop shared that may be. */
-#include "unit/codegen_random.h"
+#include "unit/codegen_attention.h"
 #include "driver/driver.h"
 #include "runtime/tenon_threads.h"
 
@@ -222,6 +222,14 @@ static struct tn_module *moves(tn_ctx *ctx, uint64_t seed) {
   return m;
 }
 
+static struct tn_module *attention(tn_ctx *ctx, uint64_t seed) {
+  struct attention a = random_attention(seed);
+  struct tn_module *m = attention_module(ctx, &a);
+  passes(m);
+  assert_true(attention_is_one_kernel(m));
+  return m;
+}
+
 struct random_case {
   tn_ctx *ctx;
   struct tn_module *(*make)(tn_ctx *ctx, uint64_t seed);
@@ -253,6 +261,16 @@ static void random_networks(void **state) {
     guarded(check_random, c.ctx, &c);
   }
   assert_true(loops_shared > 12 * TN_COUNT(pools) * 6);
+}
+
+static void random_attentions(void **state) {
+  (void)state;
+  loops_shared = 0;
+  for (uint64_t seed = 0; seed < 12; seed++) {
+    struct random_case c = {tn_ctx_create(NULL), attention, seed, 2 + (int)seed % 5};
+    guarded(check_random, c.ctx, &c);
+  }
+  assert_true(loops_shared > 12 * TN_COUNT(pools) * 2);
 }
 
 static void random_moves(void **state) {
@@ -344,10 +362,8 @@ static void official(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(random_networks),
-      cmocka_unit_test(random_moves),
-      cmocka_unit_test(digits),
-      cmocka_unit_test(official),
+      cmocka_unit_test(random_networks), cmocka_unit_test(random_attentions), cmocka_unit_test(random_moves),
+      cmocka_unit_test(digits),          cmocka_unit_test(official),
   };
   return cmocka_run_group_tests(tests, start_pools, stop_pools);
 }
