@@ -5,9 +5,75 @@
  * buffers.) */
 #include "codegen/define.h"
 
+/* ---- tables that are formulas
+ *
+ * The places that a resize reads, and most other constant tables, are clamp(floor((p i + q) / k)): said so,
+ * they need no loads, and the schedule sees their strides. */
+
+#define MOST_QUOTIENT 16
+
+/* t[0 .. count) = max(low, min(high, floor((p i + q) / k))). */
+struct steady {
+  int64_t k, p, q, low, high;
+};
+
+/* The q for which the formula holds, given k and p; false: there is none. */
+static bool find_offset(const struct tn_tensor *t, int64_t first, int64_t count, struct steady *s) {
+  int64_t least = INT64_MIN, most = INT64_MAX, k = s->k;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t at = tn_tensor_int(t, first + i), from = k * at - s->p * i, to = from + k - 1;
+    if (at < s->high && to < most) /* a value that is no bound is the quotient itself */
+      most = to;
+    if (at > s->low && from > least)
+      least = from;
+  }
+  /* where it can be, so that nothing has to be clamped */
+  int64_t no_low = k * s->low, no_high = k * s->high + k - 1 - s->p * (count - 1);
+  s->q = least;
+  if (no_low > least)
+    s->q = no_low < most ? no_low : most;
+  if (s->q > no_high && no_high >= least)
+    s->q = no_high;
+  return least <= most && s->q >= least && s->q <= most;
+}
+
+static bool find_steady(const struct tn_tensor *t, int64_t first, int64_t count, struct steady *s) {
+  if (count < 2 || count > 1 << 16)
+    return false;
+  s->low = s->high = tn_tensor_int(t, first);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t at = tn_tensor_int(t, first + i);
+    if (at < 0 || at > 1 << 24 || (i > 0 && at < tn_tensor_int(t, first + i - 1)))
+      return false;
+    s->low = at < s->low ? at : s->low;
+    s->high = at > s->high ? at : s->high;
+  }
+  for (s->k = 1; s->k <= MOST_QUOTIENT && 2 * s->k < count; s->k++) {
+    int64_t middle = first + (count - s->k) / 2;
+    s->p = tn_tensor_int(t, middle + s->k) - tn_tensor_int(t, middle);
+    if (s->p > 0 && find_offset(t, first, count, s))
+      return true;
+  }
+  return false;
+}
+
+/* The element that the load has of a constant table, as a position; NULL: it is no formula. */
+static struct tn_expr *by_formula(struct tn_nest *n, const struct tn_expr *load) {
+  struct steady s;
+  if (load->kind != TN_EX_LOAD || load->load.guard || !load->load.buf->data || !tn_dtype_is_int(load->dtype))
+    return NULL;
+  struct tn_expr *i = load->load.index;
+  if (i->lo < 0 || i->hi >= load->load.buf->count ||
+      !find_steady(load->load.buf->data, i->lo, i->hi - i->lo + 1, &s))
+    return NULL;
+  struct tn_expr *at = tn_ix_scale(n, tn_ix_offset(n, i, -i->lo), s.p);
+  at = tn_ix_div(n, tn_ix_offset(n, at, s.q), s.k);
+  return tn_ex_binary(n, TN_MIN, tn_ex_binary(n, TN_MAX, at, tn_ix(n, s.low)), tn_ix(n, s.high));
+}
+
 /* A position inside of 0 .. extent-1, extent > 0. */
 static struct tn_expr *clamped(struct tn_nest *n, struct tn_expr *index, int64_t extent) {
-  struct tn_expr *pos = tn_define_index(n, index, extent);
+  struct tn_expr *known = by_formula(n, index), *pos = known ? known : tn_define_index(n, index, extent);
   return tn_ex_binary(n, TN_MIN, tn_ex_binary(n, TN_MAX, pos, tn_ix(n, 0)), tn_ix(n, extent - 1));
 }
 

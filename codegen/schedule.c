@@ -1,7 +1,7 @@
 /* The schedule: how a nest's loops are ordered, tiled, vectorized and unrolled for a target.
  *
  * A band is a perfect nest of serial loops around stores, or around one reduction and stores.  Each band is
- *  0. cut where the border of a window ends (schedule_peel.c);
+ *  0. split by quotients of positions, and cut where the border of a window ends (schedule_peel.c);
  *  1. collapsed: neighbouring loops that every position walks as one become one;
  *  2. given a vector axis: a result loop along which loads and stores are contiguous or uniform, or else the
  *     innermost reduction loop;
@@ -204,9 +204,11 @@ struct accesses {
   bool *seen;
   double cost; /* scalar memory operations a vector of lanes takes */
   int lanes;
-  size_t widest, narrowest;    /* bytes of the values computed */
-  bool constants_free;         /* constants can be packed */
-  const struct tn_band *turns; /* not NULL: accesses along its other loops can be turned in registers */
+  size_t widest, narrowest; /* bytes of the values computed */
+  bool constants_free;      /* constants can be packed */
+  const struct tn_band
+      *turns;                 /* not NULL: accesses along another of its loops can be turned in registers ... */
+  const struct tn_var *other; /* ... along this one, once there was one */
 };
 
 static void note_width(struct accesses *a, enum tn_dtype dtype) {
@@ -232,15 +234,18 @@ static struct tn_var *lies_along(const struct tn_band *b, const struct tn_var *a
 }
 
 /* each: elements that a load takes at once, see below; 0: one. */
-static double access_cost(const struct accesses *a, const struct tn_expr *index, const struct tn_expr *guard,
+static double access_cost(struct accesses *a, const struct tn_expr *index, const struct tn_expr *guard,
                           int each) {
   int64_t stride;
   if (!tn_ex_stride(index, a->var, &stride))
     return a->lanes * 2.0;
   if (each && stride)
     return stride == each ? 1 : a->lanes * 1.5;
-  if (a->turns && !guard && lies_along(a->turns, a->var, index))
+  const struct tn_var *other = a->turns && !guard ? lies_along(a->turns, a->var, index) : NULL;
+  if (other && (!a->other || a->other == other)) {
+    a->other = other;
     return 5 < a->lanes ? 5 : a->lanes;
+  }
   bool masked = guard && tn_ex_uses(guard, a->var);
   if (!masked && stride >= 2 && stride <= TN_MOST_APART && a->lanes >= 4) /* loads and shuffles */
     return 1.5 * (double)stride;
@@ -315,11 +320,11 @@ static struct tn_var *pointwise_axis(const struct tn_band *b, int lanes) {
     struct accesses a = begin(b, b->loop[i]);
     a.lanes = lanes;
     a.turns = b;
+    for (const struct tn_stmt *s = b->stores; s; s = s->next)
+      a.cost += 1.5 * access_cost(&a, s->store.index, s->store.guard, 0);
     struct tn_expr *e;
     for (int k = 0; (e = band_expr(b, k)); k++)
       visit(&a, e);
-    for (const struct tn_stmt *s = b->stores; s; s = s->next)
-      a.cost += 1.5 * access_cost(&a, s->store.index, s->store.guard, 0);
     double use = (double)b->loop[i]->extent / (double)tn_round_up(b->loop[i]->extent, lanes);
     double cost = a.cost / use;
     if (cost < best_cost * 0.99) {
@@ -449,7 +454,7 @@ static void schedule_reduction(const struct tn_target *t, struct tn_band *b, str
 }
 
 void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
-  if (tn_schedule_peeled(t, b, c))
+  if (tn_schedule_quotients(t, b, c) || tn_schedule_peeled(t, b, c))
     return;
   if (b->loops)
     collapse(b);

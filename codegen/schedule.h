@@ -106,7 +106,9 @@ double tn_contraction_cycles(const struct tn_target *t, struct tn_band *b, struc
 /* Such a sum with few columns and its lanes along the sum, where that is faster; false: nothing built. */
 bool tn_build_few_columns(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                           struct tn_var *axis, int lanes);
-/* Cuts a reduction's loop where a border ends and schedules the pieces; false (and nothing built) when no
+/* Splits a pointwise band's loop by the divisor of a quotient over it, likewise. */
+bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
+/* Cuts a loop where a border ends and schedules the pieces; false (and nothing built) when no
  * border is worth it.  schedule_peel.c */
 bool tn_schedule_peeled(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 /* A band: cut at borders, its loops collapsed, then scheduled. */

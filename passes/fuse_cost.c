@@ -92,9 +92,20 @@ bool tn_fuse_contraction(const struct tn_node *node) {
 
 enum cost { FREE, SIMPLE, COSTLY };
 
+/* A gather by a constant table of what lies outermost, as a resize makes of lines: rows stay together. */
+static bool picks_rows(const struct tn_node *gather) {
+  const struct tn_type *x = &gather->in[0]->type;
+  int64_t axis = tn_get_int(gather, TN_GATHER_axis), inner = x->rank - 1;
+  while (inner > 0 && x->dim[inner] == 1)
+    inner--;
+  return tn_value_tensor(gather->in[1]) && (axis < 0 ? axis + x->rank : axis) < inner;
+}
+
 /* Free: the position changes, and nothing is computed. */
 static enum cost cost_of(const struct tn_node *node) {
   switch (node->op) {
+  case TN_GATHER:
+    return picks_rows(node) ? FREE : COSTLY;
   case TN_RESHAPE:
   case TN_TRANSPOSE:
   case TN_EXPAND:

@@ -394,6 +394,38 @@ EVAL_TEST(chunks) {
   check_same(f, "long sum of bytes", of_bytes(f, TN_MATMUL, bytes, w, 0, 0, 0));
 }
 
+/* Gathers by tables of all kinds of slopes, with clamped ends or not, and by one that is no formula. */
+EVAL_TEST(tables) {
+  for (int k = 1; k <= 5; k++)
+    for (int p = 1; p <= 4; p++)
+      for (int q = -3; q <= 3; q += 2) {
+        double table[47];
+        for (int i = 0; i < 47; i++) {
+          int at = i * p + q, quotient = at < 0 ? -((k - 1 - at) / k) : at / k;
+          table[i] = quotient < 0 ? 0 : quotient > 20 ? 20 : quotient;
+        }
+        struct tn_value *x = small(f, TN_F32, SHAPE(3, 21)), *in[2];
+        in[1] = constant(f, TN_I64, SHAPE(47), table);
+        check_same(f, tn_printf(tn_ctx_arena(f->ctx), "table (%d i + %d) / %d", p, q, k),
+                   tn_gather(&f->b, x, in[1], 1));
+        in[0] = small(f, TN_F32, SHAPE(21, 17));
+        check_same(f, "table of rows", tn_gather(&f->b, in[0], in[1], 0));
+        table[23] = 3; /* no longer */
+        check_same(f, "no formula", tn_gather(&f->b, x, constant(f, TN_I64, SHAPE(47), table), 1));
+      }
+  double twice[64];
+  for (int i = 0; i < 64; i++)
+    twice[i] = i / 2;
+  struct tn_node *node =
+      tn_gather(&f->b, small(f, TN_F32, SHAPE(5, 32)), constant(f, TN_I64, SHAPE(64), twice), 1)->def;
+  struct tn_nest *n = lowered(f, node, true);
+  tn_schedule(&targets[TN_COUNT(targets) - 1], n);
+  const char *text = tn_nest_print(tn_ctx_arena(f->ctx), n);
+  assert_non_null(strstr(text, "in 2 tile")); /* interleaved */
+  assert_null(strstr(text, "div("));
+  assert_null(strstr(text, "cast.index"));
+}
+
 static struct tn_value *pool(struct fixture *f, struct tn_value *x, int kind, int64_t window, int64_t stride,
                              int64_t pad) {
   struct tn_node *node = tn_node_make(&f->b, TN_POOL, 1, &x, 1);
@@ -623,13 +655,11 @@ int main(int argc, char **argv) {
     seeds_to = strtoull(argv[2], NULL, 10);
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(matmuls),     cmocka_unit_test(convs),
-      cmocka_unit_test(reduces),     cmocka_unit_test(kernels),
-      cmocka_unit_test(bytes),       cmocka_unit_test(gathered),
-      cmocka_unit_test(pools),       cmocka_unit_test(scatters),
-      cmocka_unit_test(rows),        cmocka_unit_test(places),
-      cmocka_unit_test(few_columns), cmocka_unit_test(chunks),
-      cmocka_unit_test(chains),      cmocka_unit_test(products_by_rows),
+      cmocka_unit_test(matmuls), cmocka_unit_test(convs),       cmocka_unit_test(reduces),
+      cmocka_unit_test(kernels), cmocka_unit_test(bytes),       cmocka_unit_test(gathered),
+      cmocka_unit_test(pools),   cmocka_unit_test(scatters),    cmocka_unit_test(rows),
+      cmocka_unit_test(places),  cmocka_unit_test(few_columns), cmocka_unit_test(tables),
+      cmocka_unit_test(chunks),  cmocka_unit_test(chains),      cmocka_unit_test(products_by_rows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
