@@ -68,7 +68,8 @@ LLVMValueRef tn_emit_op(struct tn_emit *e, enum tn_op op, enum tn_dtype from, en
 /* acc (NULL: 0) plus TN_DOT_S, TN_DOT_U or TN_DOT_W of x and y; dtype i32 for the instructions. emit_dot.c */
 LLVMValueRef tn_emit_dot(struct tn_emit *e, enum tn_op op, LLVMValueRef acc, LLVMValueRef x, LLVMValueRef y);
 /* acc plus the products of the words of a and `low`, vectors of i32: of one word each where `low` has its upper
- * bits cleared; x86 with 4, 8 or 16 lanes. */
+ * bits cleared.  Where tn_emit_has_words; the upper words count on x86 alone. */
+bool tn_emit_has_words(const struct tn_emit *e, int lanes);
 LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef low);
 /* The quotient x (TN_DIV) of a vector and a constant by products, the same bits; NULL where that cannot be
  * promised. emit_divide.c */

@@ -5,6 +5,7 @@
  *   x86 without        pmaddwd on the bytes of even and of odd numbers, as words
  *   AArch64 dotprod    sdot (and usdot): four products added to each i32 lane
  *   AArch64 without    smull of bytes to words, neighbours added twice
+ *   ARMv7 NEON         vmlal: products of words added to i32, one at a time
  *   Cortex-M with DSP    sxtb16 (uxtb16) and smlad: two products added to an i32 */
 #include "codegen/emit.h"
 
@@ -93,10 +94,20 @@ static LLVMValueRef on_x86(struct tn_emit *e, bool x_signed, LLVMValueRef acc, L
   return acc;
 }
 
-/* acc + the products of the words of a and `low`. */
+bool tn_emit_has_words(const struct tn_emit *e, int lanes) {
+  if (strcmp(e->target->family, "armv7-neon") == 0)
+    return lanes == 4;
+  return lanes >= 4 && e->target->dot_w;
+}
+
 LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef low) {
   unsigned lanes = LLVMGetVectorSize(LLVMTypeOf(acc));
   LLVMValueRef arg[3] = {acc, a, low};
+  if (strcmp(e->target->family, "armv7-neon") == 0) { /* vmlal: the lower words */
+    LLVMTypeRef words = vector_of(e, 16, lanes), type = LLVMTypeOf(acc);
+    LLVMValueRef half[2] = {LLVMBuildTrunc(e->b, a, words, ""), LLVMBuildTrunc(e->b, low, words, "")};
+    return LLVMBuildAdd(e->b, acc, tn_emit_call(e, "llvm.arm.neon.vmulls", &type, 1, half, 2), "");
+  }
   if (e->target->dot)
     return call_bits(e,
                      lanes == 4   ? "llvm.x86.avx512.vpdpwssd.128"
