@@ -17,15 +17,18 @@ struct tn_weights {
     size_t bytes;
     struct tn_hash hash;
     int64_t offset;
+    bool own;
   } *items;
   size_t count, cap;
   int64_t bytes;
 };
-int64_t tn_weights_place(struct tn_weights *w, const void *data,
-                         size_t bytes); /* its offset; data is not copied */
+/* Its offset; data is not copied.  own: nobody else reads the data, and it is not constant memory. */
+int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes, bool own);
 
 /* w->bytes of them, with zeros between the constants. */
 void tn_weights_copy(const struct tn_weights *w, char *to);
+/* The same; they are there from now on, and the memory of those that are their own is given back. */
+void tn_weights_move(struct tn_weights *w, char *to);
 #define TN_WEIGHT_ALIGN 64
 
 /* A part of the program, which LLVM works on by itself: the run function and the data, or some of the kernels.

@@ -48,7 +48,7 @@ static void append_weights(struct tn_codegen *cg) {
   char *file = tn_alloc_raw(cg->arena, begin + bytes, TN_WEIGHT_ALIGN);
   memcpy(file, cg->object.at, cg->object.size);
   memset(file + cg->object.size, 0, begin - cg->object.size);
-  tn_weights_copy(&cg->weights, file + begin);
+  tn_weights_move(&cg->weights, file + begin);
   const char *name = tn_printf(cg->arena, TN_WEIGHTS_PREFIX "%s", tn_weights_section(cg));
   if (!(file[EI_CLASS] == ELFCLASS32 ? place_section_32 : place_section_64)(file, name, begin, bytes))
     tn_bug(cg->ctx, "the object has no section %s for the weights", name);

@@ -19,12 +19,12 @@ char *tn_c_name(tn_arena *arena, const char *name) {
 /* ---- weights -----------------------------------------------------------------------------------------------
  */
 
-int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes) {
+int64_t tn_weights_place(struct tn_weights *w, const void *data, size_t bytes, bool own) {
   struct tn_hash hash = tn_hash_bytes(data, bytes);
   for (size_t i = 0; i < w->count; i++)
     if (w->items[i].bytes == bytes && tn_hash_equal(w->items[i].hash, hash))
       return w->items[i].offset;
-  struct tn_weight item = {data, bytes, hash, tn_round_up(w->bytes, TN_WEIGHT_ALIGN)};
+  struct tn_weight item = {data, bytes, hash, tn_round_up(w->bytes, TN_WEIGHT_ALIGN), own};
   TN_VEC(struct tn_weight) items = {w->items, w->count, w->cap};
   TN_PUSH(w->arena, &items, item);
   w->items = items.at;
@@ -43,12 +43,26 @@ const char *tn_weights_section(const struct tn_codegen *cg) {
   return section ? section : tn_printf(cg->arena, ".rodata.%s_weights", cg->module->name);
 }
 
+static void copy_weight(const struct tn_weights *w, size_t i, char *to) { /* with the zeros before it */
+  const struct tn_weight *it = &w->items[i];
+  int64_t end = i ? w->items[i - 1].offset + (int64_t)w->items[i - 1].bytes : 0;
+  memset(to + end, 0, (size_t)(it->offset - end));
+  memcpy(to + it->offset, it->data, it->bytes);
+}
+
 void tn_weights_copy(const struct tn_weights *w, char *to) {
-  int64_t end = 0;
-  for (size_t i = 0; i < w->count; i++) { /* in order of their offsets */
-    memset(to + end, 0, (size_t)(w->items[i].offset - end));
-    memcpy(to + w->items[i].offset, w->items[i].data, w->items[i].bytes);
-    end = w->items[i].offset + (int64_t)w->items[i].bytes;
+  for (size_t i = 0; i < w->count; i++)
+    copy_weight(w, i, to);
+}
+
+void tn_weights_move(struct tn_weights *w, char *to) {
+  for (size_t i = 0; i < w->count; i++) {
+    struct tn_weight *it = &w->items[i];
+    copy_weight(w, i, to);
+    if (it->own)
+      tn_release((void *)(uintptr_t)it->data, it->bytes);
+    it->data = to + it->offset;
+    it->own = false;
   }
 }
 
@@ -64,7 +78,7 @@ static bool make_weights_file(struct tn_codegen *cg) {
   int64_t bytes = tn_round_up(cg->weights.bytes, TN_WEIGHT_ALIGN);
   bytes = bytes < WEIGHTS_FILE_LEAST ? WEIGHTS_FILE_LEAST : bytes;
   char *file = tn_alloc(cg->arena, (size_t)bytes);
-  tn_weights_copy(&cg->weights, file);
+  tn_weights_move(&cg->weights, file);
   cg->weights_file = (struct tn_bytes){(const uint8_t *)file, (size_t)bytes};
   cg->facts.weight_bytes = bytes;
   cg->facts.weights_hash = tn_hash_hex(cg->arena, tn_hash_bytes(file, (size_t)bytes));
@@ -120,8 +134,8 @@ static LLVMValueRef offset_ptr(struct program *p, LLVMValueRef base, int64_t off
   return offset ? LLVMBuildGEP2(p->b, p->i8, base, &at, 1, "") : base;
 }
 
-static LLVMValueRef weight_ptr(struct program *p, const struct tn_tensor *tensor) {
-  return offset_ptr(p, p->weights, tn_weights_place(&p->cg->weights, tensor->data, tensor->bytes));
+static LLVMValueRef weight_ptr(struct program *p, const struct tn_tensor *tensor, bool own) {
+  return offset_ptr(p, p->weights, tn_weights_place(&p->cg->weights, tensor->data, tensor->bytes, own));
 }
 
 static LLVMValueRef buffer_ptr(struct program *p, const struct tn_value *v) {
@@ -138,7 +152,7 @@ static LLVMValueRef buffer_ptr(struct program *p, const struct tn_value *v) {
       source = source->def->in[0];
     const struct tn_tensor *t = tn_value_tensor(source);
     if (t)
-      return weight_ptr(p, t);
+      return weight_ptr(p, t, false);
     break;
   }
   case TN_NOWHERE:
@@ -292,7 +306,7 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
       args[i] = LLVMBuildGEP2(p->b, p->i8, p->scratch, (LLVMValueRef[]){constant_i64(p, local)}, 1, "");
       local = tn_round_up(local + buf->count * (int64_t)tn_dtype_size(buf->dtype), 64);
     } else if (buf->data) {
-      args[i] = weight_ptr(p, buf->data);
+      args[i] = weight_ptr(p, buf->data, buf->param < 0); /* packed, for this nest */
     } else {
       args[i] = value_ptr(p, buf->value);
       for (unsigned k = 0; k < count; k++)

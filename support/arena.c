@@ -109,6 +109,13 @@ void *tn_arena_try(tn_arena *arena, size_t size, size_t align) {
   return at;
 }
 
+void tn_release(void *at, size_t size) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)at + page - 1) / page * page,
+            end = ((uintptr_t)at + size) / page * page;
+  if (size >= HUGE)
+    madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 bool tn_arena_extend(tn_arena *arena, const void *at, size_t old_size, size_t new_size) {
   const char *start = at;
   if (!start || start + old_size != arena->cursor || new_size < old_size)

@@ -68,6 +68,10 @@ void *tn_calloc(tn_arena *arena, size_t count, size_t size);    /* zeroed; an ov
 #define TN_NEW(arena, type) ((type *)tn_alloc((arena), sizeof(type)))
 #define TN_NEW_ARRAY(arena, type, count) ((type *)tn_calloc((arena), (size_t)(count), sizeof(type)))
 
+/* Gives back the memory of bytes in an arena that nobody reads any more, as far as it is whole pages: for large
+ * ones. */
+void tn_release(void *at, size_t size);
+
 char *tn_strdup(tn_arena *arena, const char *text);
 char *tn_strndup(tn_arena *arena, const char *text, size_t length);
 char *tn_printf(tn_arena *arena, const char *format, ...) TN_PRINTF(2, 3);
