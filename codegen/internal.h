@@ -65,7 +65,7 @@ struct tn_codegen {
   struct tn_hash key; /* in options.cache */
   bool cached;        /* object and facts are from there; there is no LLVM module unless one is asked for */
   bool measured;
-  int64_t scratch_bytes; /* kernels' local buffers, after the plan's arena */
+  int64_t scratch_end; /* of kernels' local buffers in the arena; 0: there are none */
 };
 
 /* llvm.c: the only file that knows LLVM's contexts, target machines and error conventions. */
@@ -82,6 +82,12 @@ bool tn_llvm_optimize(struct tn_codegen *cg);
 bool tn_llvm_assembly(struct tn_codegen *cg, struct tn_bytes *out);
 char *tn_llvm_text(struct tn_codegen *cg);
 void *tn_llvm_load(struct tn_codegen *cg, const char *symbol, const char *hook_name, void *hook);
+
+/* scratch.c: where a kernel's local buffers lie in the arena of the planned module. */
+struct tn_scratch *tn_scratch_create(tn_arena *arena, const struct tn_module *m);
+/* Offset of `bytes` bytes that nothing has while the kernel runs; a multiple of 64, perhaps past the arena's
+ * end. */
+int64_t tn_scratch_place(const struct tn_scratch *s, const struct tn_node *kernel, int64_t bytes);
 
 /* program.c: the run function and the descriptor. */
 const char *tn_weights_symbol(const struct tn_codegen *cg);

@@ -116,7 +116,8 @@ struct program {
   LLVMBuilderRef b;
   LLVMValueRef run;      /* the function being built: NAME_run, or with threads NAME_run_parallel */
   LLVMValueRef parallel; /* its argument, NULL without threads */
-  LLVMValueRef arena_ptr, weights, scratch; /* scratch: offset patched in at the end */
+  LLVMValueRef arena_ptr, weights;
+  struct tn_scratch *scratch;
   LLVMValueRef *input, *output;
   LLVMTypeRef i8, i32, i64, pointer;
   TN_VEC(struct emitted) kernels;
@@ -284,6 +285,14 @@ static LLVMValueRef add_kernel(struct tn_codegen *cg, const struct tn_nest *nest
   return f;
 }
 
+static bool is_local(const struct tn_buf *buf) {
+  return buf->param < 0 && !buf->data;
+}
+
+static int64_t local_bytes(const struct tn_buf *buf) {
+  return tn_round_up(buf->count * (int64_t)tn_dtype_size(buf->dtype), 64);
+}
+
 static bool emit_kernel(struct program *p, struct tn_node *node) {
   struct tn_codegen *cg = p->cg;
   struct tn_nest *nest = tn_lower_placed(p->arena, node);
@@ -299,12 +308,17 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
   LLVMValueRef *args = TN_NEW_ARRAY(p->arena, LLVMValueRef, count + 1);
   bool *noalias = TN_NEW_ARRAY(p->arena, bool, count + 1);
   int64_t local = 0;
+  for (unsigned i = 0; i < count; i++)
+    local += is_local(nest->bufs.at[i]) ? local_bytes(nest->bufs.at[i]) : 0;
+  int64_t place = local ? tn_scratch_place(p->scratch, node, local) : 0;
+  if (place + local > cg->scratch_end)
+    cg->scratch_end = place + local;
   for (unsigned i = 0; i < count; i++) {
     const struct tn_buf *buf = nest->bufs.at[i];
     noalias[i] = true;
-    if (buf->param < 0 && !buf->data) {
-      args[i] = LLVMBuildGEP2(p->b, p->i8, p->scratch, (LLVMValueRef[]){constant_i64(p, local)}, 1, "");
-      local = tn_round_up(local + buf->count * (int64_t)tn_dtype_size(buf->dtype), 64);
+    if (is_local(buf)) {
+      args[i] = offset_ptr(p, p->arena_ptr, place);
+      place += local_bytes(buf);
     } else if (buf->data) {
       args[i] = weight_ptr(p, buf->data, buf->param < 0); /* packed, for this nest */
     } else {
@@ -315,8 +329,6 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
           noalias[i] = false;
     }
   }
-  if (local > cg->scratch_bytes)
-    cg->scratch_bytes = local;
 
   tn_str_add(&cg->nests, "%s\n", tn_nest_print(p->arena, nest));
   uint64_t alias_bits = 0;
@@ -602,7 +614,9 @@ static void sum_facts(struct program *p) {
   f->weight_bytes = p->cg->weights.bytes;
   f->arena_align = 64;
   f->arena_low_bound = p->cg->module->arena_low_bound;
-  f->arena_bytes = tn_round_up(p->cg->module->arena_bytes, 64) + p->cg->scratch_bytes;
+  f->arena_bytes = tn_round_up(p->cg->module->arena_bytes, 64);
+  if (p->cg->scratch_end > f->arena_bytes)
+    f->arena_bytes = p->cg->scratch_end;
 }
 
 bool tn_emit_program(struct tn_codegen *cg) {
@@ -629,7 +643,7 @@ bool tn_emit_program(struct tn_codegen *cg) {
                                         : LLVMAddGlobal(cg->part[0].m, p.i8, "weights");
   LLVMBasicBlockRef checks = LLVMGetInsertBlock(p.b), start = new_block(&p, "start");
   LLVMPositionBuilderAtEnd(p.b, start);
-  p.scratch = offset_ptr(&p, p.arena_ptr, tn_round_up(cg->module->arena_bytes, 64));
+  p.scratch = tn_scratch_create(p.arena, cg->module);
   bool ok = emit_graph(&p, g);
   if (ok) {
     LLVMBuildRet(p.b, LLVMConstInt(p.i32, 0, 0));
