@@ -363,8 +363,8 @@ static int power_of_two_to(int64_t most) {
 /* Lanes along `axis`, a tile along the loop along which the other accesses lie: the emission turns the block in
  * registers.  What the extents leave over is done in ever smaller blocks, so that every element is done once:
  * the result may have the place of an operand. */
-static void schedule_turned(const struct tn_band *b, struct tn_cursor *c, int lanes, struct tn_var *axis,
-                            struct tn_var *other) {
+static void schedule_turned(const struct tn_target *t, const struct tn_band *b, struct tn_cursor *c, int lanes,
+                            struct tn_var *axis, struct tn_var *other) {
   lanes = lanes < MOST_TURNED ? lanes : MOST_TURNED;
   for (int64_t at = 0; at < axis->extent;) {
     int64_t left = axis->extent - at;
@@ -377,7 +377,7 @@ static void schedule_turned(const struct tn_band *b, struct tn_cursor *c, int la
       int64_t rest = other->extent - row;
       rows = rest <= 4 ? (int)rest : rows < rest ? rows : power_of_two_to(rest);
       struct tn_rows cut = {other, row, rest / rows, rows};
-      tn_build_band(b, c, axis, &seg, &cut);
+      tn_build_band(t, b, c, axis, &seg, &cut);
       row += rest / rows * rows;
     }
     at += seg.extent;
@@ -395,7 +395,7 @@ void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct 
     guarded |= s->store.guard != NULL;
   }
   if (other && !guarded) {
-    schedule_turned(b, c, lanes, axis, other);
+    schedule_turned(t, b, c, lanes, axis, other);
     return;
   }
   struct tn_segment segs[TN_MAX_SEGMENTS];
@@ -403,7 +403,7 @@ void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct 
   if (!axis)
     segs[count++] = (struct tn_segment){.extent = 1, .lanes = 1, .vectors = 1, .whole = 1};
   for (int i = 0; i < count; i++)
-    tn_build_band(b, c, axis, &segs[i], NULL);
+    tn_build_band(t, b, c, axis, &segs[i], NULL);
 }
 
 /* ---- reductions --------------------------------------------------------------------------------------------

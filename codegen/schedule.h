@@ -73,7 +73,7 @@ struct tn_rows {
   int64_t start, whole; /* blocks */
   int rows;             /* a block */
 };
-void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
+void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
                    const struct tn_segment *seg, const struct tn_rows *rows);
 
 /* A sum of the axis (or NULL) and variables of the band's loops alone: what loops around it decide, or what is
@@ -142,7 +142,7 @@ struct tn_expr *tn_guard_loads(struct tn_nest *n, struct tn_expr *e, const struc
 /* Bytes of a local buffer that threads may each have, on their stacks. */
 #define TN_MOST_OWN_BYTES (32 * 1024)
 /* How far the reduction is unrolled when every trip does `tile` multiply-adds. */
-int tn_unroll_steps(const struct tn_stmt *r, int64_t tile);
+int tn_unroll_steps(const struct tn_target *t, const struct tn_stmt *r, int64_t tile);
 bool tn_var_among(const struct tn_var *v, struct tn_var *const *list, int count);
 /* A loop, unless it has one iteration. */
 struct tn_cursor tn_enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn_loop_kind kind);

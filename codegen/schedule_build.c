@@ -114,14 +114,14 @@ struct tn_cursor tn_enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn
   return var->extent == 1 ? *at : tn_st_loop(at, var, kind);
 }
 
-int tn_unroll_steps(const struct tn_stmt *r, int64_t tile) {
+int tn_unroll_steps(const struct tn_target *t, const struct tn_stmt *r, int64_t tile) {
   int64_t all = 1;
   for (int i = 0; i < r->reduce.count; i++)
     all *= r->reduce.var[i]->extent;
-  if (all * tile <= 160 || all <= 2)
+  if (all * tile <= (t->small ? 40 : 160) || all <= 2)
     return (int)all;
   int64_t inner = r->reduce.var[r->reduce.count - 1]->extent;
-  int want = tile >= 6 ? 4 : 8;
+  int want = t->small ? 1 : tile >= 6 ? 4 : 8;
   if (inner <= want)
     return (int)inner;
   while (want > 1 && inner % want && inner < 4 * want)
@@ -129,7 +129,7 @@ int tn_unroll_steps(const struct tn_stmt *r, int64_t tile) {
   return want;
 }
 
-void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
+void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
                    const struct tn_segment *seg, const struct tn_rows *rows) {
   struct tn_nest *n = b->nest;
   struct tn_var *row_axis = rows ? rows->axis : NULL;
@@ -171,7 +171,7 @@ void tn_build_band(const struct tn_band *b, struct tn_cursor *c, struct tn_var *
     struct tn_expr *term = tn_ex_replace(n, r->reduce.term, count, vars, values);
     struct tn_stmt *copy = tn_st_reduce(&at, r->reduce.acc, r->reduce.combine, r->reduce.init, r->reduce.count,
                                         r->reduce.var, tn_guard_loads(n, term, lane, guard, NULL));
-    copy->reduce.unroll = tn_unroll_steps(copy, row->extent * across->extent);
+    copy->reduce.unroll = tn_unroll_steps(t, copy, row->extent * across->extent);
   }
   for (const struct tn_stmt *s = b->stores; s; s = s->next) {
     struct tn_expr *value =
@@ -251,8 +251,7 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   if (!shares && budget > 4)
     budget = 4;
   int64_t across = (columns + lanes - 1) / lanes;
-  int vectors =
-      (int)(across < most_vectors || (!shares && t->masked && across <= 4) ? across : most_vectors);
+  int vectors = (int)(across < most_vectors || (!shares && t->masked && across <= 4) ? across : most_vectors);
   if (m < budget / most_vectors) {
     int64_t want = budget / m;
     vectors = (int)(across < want ? across : want < 8 ? want : 8);
@@ -272,10 +271,10 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
     most = most < 1 ? 1 : most;
     int64_t blocks = (m + most - 1) / most, rows = (m + blocks - 1) / blocks;
     struct tn_rows cut = {row_axis, 0, m / rows, (int)rows};
-    tn_build_band(b, c, axis, &segs[k], &cut);
+    tn_build_band(t, b, c, axis, &segs[k], &cut);
     if (m % rows) {
       struct tn_rows rest = {row_axis, m / rows * rows, 1, (int)(m % rows)};
-      tn_build_band(b, c, axis, &segs[k], &rest);
+      tn_build_band(t, b, c, axis, &segs[k], &rest);
     }
   }
 }

@@ -314,7 +314,7 @@ static void build_tiles(struct tn_contraction *k, struct piece *p, struct tn_cur
   struct tn_stmt *sum = tn_st_reduce(&at, r->reduce.acc, TN_ADD, so_far, p->in_chunk ? 1 : r->reduce.count,
                                      p->in_chunk ? &p->in_chunk : r->reduce.var, term);
   int64_t jam = p->row[0]->extent * p->row[1]->extent * p->seg->vectors;
-  sum->reduce.unroll = tn_unroll_steps(sum, jam);
+  sum->reduce.unroll = tn_unroll_steps(k->t, sum, jam);
   if (big_panels(k, p) && (p->panels_first || p->panels_then)) {
     struct tn_expr *tile = times_plus(n, p->block[1], p->block[0]->extent, tn_ex_var(n, p->block[0]));
     sum->reduce.prefetch = next_chunk(k, p, part, tn_ix_offset(n, tile, *tiles), sum->reduce.unroll);
