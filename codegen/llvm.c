@@ -363,6 +363,14 @@ bool tn_llvm_open(struct tn_codegen *cg) {
   char *message = NULL;
   if (LLVMGetTargetFromTriple(t->triple, &cg->llvm_target, &message))
     return failed(cg, "unknown target", message);
+  if (strstr(t->triple, "-apple-") || strstr(t->triple, "macho")) {
+    tn_report(
+        cg->ctx, TN_ERROR, nowhere,
+        "target %s is not supported: its objects are Mach-O; take a triple with ELF or COFF objects, such as "
+        "aarch64-linux-gnu",
+        t->triple);
+    return false;
+  }
   LLVMTargetMachineRef machine = make_machine(cg);
   if (!machine) {
     tn_report(cg->ctx, TN_ERROR, nowhere, "LLVM makes no machine for target %s, cpu '%s'", t->triple, t->cpu);

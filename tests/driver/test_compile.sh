@@ -123,5 +123,6 @@ done
 # Targets and processors that there are not.
 bad 1 "unknown target|is not supported" "$tenon" compile "$digits" -o x.o --target=pdp11-none-none
 bad 1 "i686.* is not supported; supported architectures" "$tenon" compile "$digits" -o x.o --target=i686-linux-gnu
+bad 1 "x86_64-apple-darwin is not supported: its objects are Mach-O" "$tenon" compile "$digits" -o x.o --target=x86_64-apple-darwin
 good "$tenon" compile "$digits" -o x.o --weights-section=.my_weights
 objdump -h x.o | grep -q ' \.my_weights ' || fail "--weights-section does not apply"
