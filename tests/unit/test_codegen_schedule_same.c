@@ -365,6 +365,10 @@ EVAL_TEST(chunks) {
     check_same(f, "long dense and relu", kernel(f, 3, in, TN_MATMUL, dense_relu));
     if (s[0] > 8) /* more than a tile */
       check_cut(f, product->def, "local sums");
+    struct tn_nest *n = lowered(f, product->def, true);
+    tn_schedule(&targets[1], n);
+    if (s[0] <= 8) /* one pass over the columns */
+      assert_null(strstr(tn_nest_print(tn_ctx_arena(f->ctx), n), "prefetch"));
   }
   for (int k = 0; k < 2; k++) {
     static const int64_t strides[][2] = {{1, 1}, {2, 2}};
