@@ -349,17 +349,6 @@ struct tn_expr *tn_ix_offset(struct tn_nest *n, struct tn_expr *a, int64_t offse
   return sum_expr(n, &s);
 }
 
-static int64_t gcd(int64_t a, int64_t b) {
-  a = a < 0 ? -a : a;
-  b = b < 0 ? -b : b;
-  while (b) {
-    int64_t t = a % b;
-    a = b;
-    b = t;
-  }
-  return a;
-}
-
 static struct tn_expr *opaque(struct tn_nest *n, enum tn_op op, struct tn_expr *a, int64_t by, int64_t lo,
                               int64_t hi) {
   struct tn_expr e = {
@@ -400,7 +389,7 @@ struct tn_expr *tn_ix_div(struct tn_nest *n, struct tn_expr *a, int64_t by) {
   /* floor((g*x + b) / (g*m)) = floor((x + floor(b/g)) / m) */
   int64_t g = by;
   for (int i = 0; i < rest.count; i++)
-    g = gcd(g, rest.coef[i]);
+    g = tn_gcd(g, rest.coef[i]);
   if (g > 1) {
     for (int i = 0; i < rest.count; i++)
       rest.coef[i] /= g;
@@ -431,7 +420,7 @@ struct tn_expr *tn_ix_mod(struct tn_nest *n, struct tn_expr *a, int64_t by) {
   }
   int64_t g = by;
   for (int i = 0; i < rest.count; i++)
-    g = gcd(g, rest.coef[i]);
+    g = tn_gcd(g, rest.coef[i]);
   if (g > 1) { /* (g*x + b) mod (g*m) = g * ((x + b/g) mod m) + b mod g */
     for (int i = 0; i < rest.count; i++)
       rest.coef[i] /= g;

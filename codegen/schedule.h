@@ -61,6 +61,7 @@ struct tn_contraction {
   bool stage_rows, stage_columns;
   double cycles; /* of all results */
 };
+int64_t tn_extent_of(const struct tn_var *v); /* 1 for NULL */
 /* Cuts a row loop into blocks of `rows`, and what is left: at most two cuts. */
 int tn_cut_rows(int64_t extent, int64_t rows, struct tn_cut *out);
 /* All rows, for one stretch of columns that is packed as said or not (NULL). */

@@ -17,10 +17,6 @@
 #define PAGE_BYTES 4096
 #define SCALAR_INTEGERS 10 /* registers for integers on processors without vectors, addresses left out */
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 /* ---- what there is to share --------------------------------------------------------------------------------
  */
 
@@ -62,12 +58,12 @@ static void choose_row_loops(struct tn_contraction *k) {
   }
 }
 
-static int64_t extent_of(const struct tn_var *v) {
-  return v ? v->extent : 1;
-}
-
 /* ---- the tile ----------------------------------------------------------------------------------------------
  */
+
+int64_t tn_extent_of(const struct tn_var *v) {
+  return v ? v->extent : 1;
+}
 
 int tn_cut_rows(int64_t extent, int64_t rows, struct tn_cut *out) {
   int count = 0;
@@ -95,8 +91,8 @@ static double step_cycles(const struct tn_contraction *k, int64_t rows, int64_t 
 
 static double tile_cycles(const struct tn_contraction *k, const int64_t rows[2], int vectors) {
   struct tn_cut outer[2], inner[2];
-  int outers = tn_cut_rows(extent_of(k->row[1]), rows[1], outer);
-  int inners = tn_cut_rows(extent_of(k->row[0]), rows[0], inner);
+  int outers = tn_cut_rows(tn_extent_of(k->row[1]), rows[1], outer);
+  int inners = tn_cut_rows(tn_extent_of(k->row[0]), rows[0], inner);
   struct tn_segment segs[TN_MAX_SEGMENTS];
   int seg_count = tn_segments(k->t, k->axis->extent, k->lanes, vectors, segs);
   double total = 0;
@@ -113,11 +109,11 @@ static double tile_cycles(const struct tn_contraction *k, const int64_t rows[2],
 
 static void choose_tile(struct tn_contraction *k) {
   double best = 1e300;
-  int64_t inner = extent_of(k->row[0]), outer = extent_of(k->row[1]);
+  int64_t inner = tn_extent_of(k->row[0]), outer = tn_extent_of(k->row[1]);
   int regs = k->t->vector_regs;
   if (!k->t->vector_bytes && !tn_dtype_is_float(k->band->reduce->reduce.acc->dtype) && regs > SCALAR_INTEGERS)
     regs = SCALAR_INTEGERS; /* the count is of float registers there */
-  for (int vectors = 1; vectors <= MAX_TILE_VECTORS && vectors <= ceil_div(k->axis->extent, k->lanes);
+  for (int vectors = 1; vectors <= MAX_TILE_VECTORS && vectors <= tn_ceil_div(k->axis->extent, k->lanes);
        vectors++)
     for (int64_t r0 = 1; r0 <= inner && r0 <= MAX_TILE_ROWS; r0++)
       for (int64_t r1 = 1; r1 <= outer && r0 * r1 <= MAX_TILE_ROWS; r1++) {
@@ -150,9 +146,9 @@ static bool one_sum(const struct tn_contraction *k) {
 
 static void choose_staging(struct tn_contraction *k) {
   const struct tn_stmt *r = k->band->reduce;
-  int64_t columns = k->axis->extent, rows = extent_of(k->row[0]) * extent_of(k->row[1]);
-  int64_t panels = ceil_div(columns, (int64_t)k->lanes * k->tile_vectors);
-  int64_t blocks = ceil_div(rows, (int64_t)k->tile_rows[0] * k->tile_rows[1]);
+  int64_t columns = k->axis->extent, rows = tn_extent_of(k->row[0]) * tn_extent_of(k->row[1]);
+  int64_t panels = tn_ceil_div(columns, (int64_t)k->lanes * k->tile_vectors);
+  int64_t blocks = tn_ceil_div(rows, (int64_t)k->tile_rows[0] * k->tile_rows[1]);
   if (k->t->small || k->t->vector_bytes < 16 || k->t->vector_regs < 16)
     return; /* scratch is dearer than time */
   k->stage_rows = one_sum(k) && k->steps >= 16 && panels >= 2 && k->rows->loads && !plain_load(k->rows);
@@ -213,7 +209,7 @@ double tn_contraction_cycles(const struct tn_target *t, struct tn_band *b, struc
   struct tn_contraction k;
   if (!open_contraction(&k, t, b, axis, lanes))
     return 1e300;
-  return k.cycles / (double)(axis->extent * extent_of(k.row[0]) * extent_of(k.row[1]));
+  return k.cycles / (double)(axis->extent * tn_extent_of(k.row[0]) * tn_extent_of(k.row[1]));
 }
 
 bool tn_build_contraction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,

@@ -36,10 +36,6 @@ struct piece {
   struct tn_expr *value[3 + TN_MAX_REDUCE];
 };
 
-static int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
 static struct tn_expr *times_plus(struct tn_nest *n, struct tn_var *outer, int64_t factor,
                                   struct tn_expr *inner) {
   return tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, outer), factor), inner);
@@ -67,10 +63,6 @@ static int outer_of(const struct tn_contraction *k) {
   return k->row[1] ? 1 : 0;
 }
 
-static int64_t extent_of(const struct tn_var *v) {
-  return v ? v->extent : 1;
-}
-
 static int64_t rows_of(const struct tn_cut *cut, int count) {
   int64_t rows = 0;
   for (int i = 0; i < count; i++)
@@ -80,7 +72,7 @@ static int64_t rows_of(const struct tn_cut *cut, int count) {
 
 /* Rows of a group, of both loops. */
 static int64_t group_rows(const struct tn_contraction *k, const struct piece *p) {
-  return p->group_rows * (outer_of(k) ? extent_of(k->row[0]) : 1);
+  return p->group_rows * (outer_of(k) ? tn_extent_of(k->row[0]) : 1);
 }
 
 static int64_t tiles_of_group(const struct piece *p) {
@@ -151,9 +143,9 @@ static int64_t chunk_steps(const struct tn_contraction *k, int64_t width) {
   int64_t most = (int64_t)(CHUNK_SHARE * k->t->l1_bytes) / bytes;
   if (k->steps * 3 <= most * 4 || r->reduce.init || most < 16)
     return k->steps;
-  int64_t inner = r->reduce.var[r->reduce.count - 1]->extent, parts = ceil_div(inner, most);
+  int64_t inner = r->reduce.var[r->reduce.count - 1]->extent, parts = tn_ceil_div(inner, most);
   if (inner == k->steps)
-    return tn_round_up(ceil_div(inner, parts), 4);
+    return tn_round_up(tn_ceil_div(inner, parts), 4);
   while (inner % parts)
     parts++;
   return inner / parts * 4 >= most ? inner / parts : k->steps;
@@ -266,10 +258,10 @@ static struct tn_prefetch *next_chunk(struct tn_contraction *k, const struct pie
   int64_t line = TN_CACHE_LINE / (int64_t)tn_dtype_size(buf->dtype), chunk = part->steps * p->width;
   if (chunk == buf->count || tiles_of_group(p) == 1) /* one pass over all: the core sees that by itself */
     return NULL;
-  int64_t share = ceil_div(ceil_div(chunk, line), tiles_of_group(p));
+  int64_t share = tn_ceil_div(tn_ceil_div(chunk, line), tiles_of_group(p));
   struct tn_prefetch *hint = TN_NEW(n->arena, struct tn_prefetch);
   hint->buf = buf;
-  hint->lines = (int)ceil_div(share, part->steps);
+  hint->lines = (int)tn_ceil_div(share, part->steps);
   hint->every = 1;
   while (hint->every * 2 <= unroll && share * hint->every * 2 <= part->steps)
     hint->every *= 2;
@@ -307,7 +299,7 @@ static void build_tiles(struct tn_contraction *k, struct piece *p, struct tn_cur
   struct tn_expr *columns = columns_in_place(k, p, guard), *rows = rows_in_place(k, p);
   struct tn_expr *term =
       k->columns_first ? tn_ex_binary(n, k->op, columns, rows) : tn_ex_binary(n, k->op, rows, columns);
-  int64_t inner_rows = outer_of(k) ? extent_of(k->row[0]) : 1;
+  int64_t inner_rows = outer_of(k) ? tn_extent_of(k->row[0]) : 1;
   struct tn_expr *place = tn_ix_add(n, tn_ix_scale(n, p->in_group[1], inner_rows), p->in_group[0]);
   place = tn_ix_add(n, tn_ix_scale(n, place, p->width), p->in_width);
   struct tn_expr *so_far = w.from ? tn_ex_load(n, w.from, place, NULL) : r->reduce.init;
@@ -404,7 +396,7 @@ static void build_piece(struct tn_contraction *k, struct tn_cursor *c, struct pi
 static bool panel_stays(const struct tn_contraction *k, const struct piece *p) {
   double near = 0.75 * k->t->l1_bytes, step = (double)(k->steps * (int64_t)tn_dtype_size(k->columns->dtype));
   double panels = (double)p->seg->whole, panel = step * (double)p->width;
-  double rows = step * (double)(extent_of(k->row[0]) * extent_of(k->row[1]));
+  double rows = step * (double)(tn_extent_of(k->row[0]) * tn_extent_of(k->row[1]));
   return !p->packed && panel <= near && panel * panels > near &&
          panel * panels + rows * panels < panel * panels * (double)tiles_of_group(p) + rows;
 }
@@ -416,12 +408,12 @@ static int64_t blocks_of_group(const struct tn_contraction *k, const struct piec
   int o = outer_of(k);
   int64_t rows = p->cut[o][0].rows, size = (int64_t)tn_dtype_size(k->rows->dtype), bytes;
   if (k->rows->kind == TN_EX_LOAD && !k->stage_rows)
-    bytes = ceil_div(k->rows->load.buf->count * size * rows, extent_of(k->row[o]));
+    bytes = tn_ceil_div(k->rows->load.buf->count * size * rows, tn_extent_of(k->row[o]));
   else
     bytes = rows * pitch_of(k) * size;
   int64_t most = k->t->l2_bytes * 3 / 4 / bytes;
   if (p->chunk_steps < k->steps) {
-    int64_t sums = rows * (o ? extent_of(k->row[0]) : 1) * p->width;
+    int64_t sums = rows * (o ? tn_extent_of(k->row[0]) : 1) * p->width;
     int64_t fit = SUMS_BYTES / (sums * (int64_t)tn_dtype_size(k->band->reduce->reduce.acc->dtype));
     most = fit < most ? fit : most;
   }
@@ -433,7 +425,7 @@ void tn_build_panels(struct tn_contraction *k, struct tn_cursor *c, const struct
   struct piece p = {.seg = seg, .packed = packed, .groups = 1, .chunk_steps = k->steps};
   p.width = (int64_t)seg->lanes * seg->vectors;
   for (int i = 0; i < 2; i++)
-    p.cuts[i] = tn_cut_rows(extent_of(k->row[i]), k->tile_rows[i], p.cut[i]);
+    p.cuts[i] = tn_cut_rows(tn_extent_of(k->row[i]), k->tile_rows[i], p.cut[i]);
   int o = outer_of(k);
   int64_t column_bytes = k->steps * p.width * seg->whole * (int64_t)tn_dtype_size(k->columns->dtype);
   bool streams = (packed || k->stage_columns) && tiles_of_group(&p) > 1 && k->t->l1_bytes &&
@@ -443,9 +435,10 @@ void tn_build_panels(struct tn_contraction *k, struct tn_cursor *c, const struct
   struct tn_cut all = p.cut[o][0];
   int64_t each = all.whole, groups = 0; /* alike; the last one takes what is left */
   if (streams || k->stage_rows) {
-    int64_t shares = k->t->threads > 1 ? ceil_div(TN_RANGES_A_THREAD * k->t->threads, seg->whole) : 1;
-    int64_t fit = ceil_div(all.whole, blocks_of_group(k, &p)), wanted = shares < all.whole ? shares : all.whole;
-    each = ceil_div(all.whole, fit > wanted ? fit : wanted);
+    int64_t shares = k->t->threads > 1 ? tn_ceil_div(TN_RANGES_A_THREAD * k->t->threads, seg->whole) : 1;
+    int64_t fit = tn_ceil_div(all.whole, blocks_of_group(k, &p)),
+            wanted = shares < all.whole ? shares : all.whole;
+    each = tn_ceil_div(all.whole, fit > wanted ? fit : wanted);
     groups = shares > 1 ? all.whole / each : (all.whole - 1) / each; /* threads share those that are alike */
   }
   p.panels_first = groups == 0 && !k->stage_rows && big_panels(k, &p);

@@ -250,14 +250,6 @@ static bool ranges_apart(const struct scan *s, const struct access *first) {
   return add_digit(&d, 1, hi - lo + 1) && tell_apart(&d);
 }
 
-static int64_t gcd(int64_t a, int64_t b) {
-  while (b) {
-    int64_t rest = a % b;
-    a = b, b = rest;
-  }
-  return a < 0 ? -a : a;
-}
-
 /* Whether the iterations keep to columns of their own: modulo a row, all positions in the place of access
  * `first` are start + coef * iteration + less than coef.  (The accesses may be of different rows.) */
 static bool columns_apart(const struct scan *s, const struct access *first) {
@@ -282,7 +274,7 @@ static bool columns_apart(const struct scan *s, const struct access *first) {
         if (tn_ex_uses(t, s->var[0]) || c < 0 || t->lo < 0)
           return false;
         if (c >= width)
-          row = pass == 0 ? gcd(c, row) : row;
+          row = pass == 0 ? tn_gcd(c, row) : row;
         else
           from += c * t->lo, to += c * t->hi;
       }

@@ -322,15 +322,6 @@ static bool poly_multiple(const struct poly *p, const struct poly *q, int64_t *f
   return true;
 }
 
-static int64_t gcd(int64_t a, int64_t b) {
-  while (b != 0) {
-    int64_t rest = a % b;
-    a = b;
-    b = rest;
-  }
-  return a < 0 ? -a : a;
-}
-
 /* floor(p / c), c > 0: whole multiples of c come out of the quotient, common factors go. */
 static tn_dim divide_by_number(struct tn_module *module, const struct poly *p, int64_t c) {
   struct poly whole = {.count = 0}, rest = {.count = 0};
@@ -344,7 +335,7 @@ static tn_dim divide_by_number(struct tn_module *module, const struct poly *p, i
     (void)poly_add_term(&rest, &t);
   }
   for (int i = 0; i < rest.count; i++)
-    common = gcd(common, rest.at[i].coef);
+    common = tn_gcd(common, rest.at[i].coef);
   for (int i = 0; i < rest.count; i++)
     rest.at[i].coef /= common;
   c /= common;

@@ -26,6 +26,19 @@ int64_t tn_floor_mod(int64_t a, int64_t b) {
   return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
+int64_t tn_ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+int64_t tn_gcd(int64_t a, int64_t b) {
+  while (b != 0) {
+    int64_t rest = a % b;
+    a = b;
+    b = rest;
+  }
+  return a < 0 ? -a : a;
+}
+
 int64_t tn_round_up(int64_t a, int64_t multiple) {
   int64_t rest = tn_floor_mod(a, multiple);
   int64_t up = a;

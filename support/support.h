@@ -220,6 +220,8 @@ bool tn_add_i64(int64_t a, int64_t b, int64_t *out);
 int64_t tn_floor_div(int64_t a, int64_t b); /* b != 0; rounds to minus infinity; INT64_MIN / -1 is INT64_MAX */
 int64_t tn_floor_mod(int64_t a, int64_t b); /* sign of b */
 int64_t tn_round_up(int64_t a, int64_t multiple); /* multiple > 0; INT64_MAX when it does not fit */
+int64_t tn_ceil_div(int64_t a, int64_t b); /* a >= 0, b > 0, a + b fits */
+int64_t tn_gcd(int64_t a, int64_t b); /* of the absolute values; gcd(a, 0) is |a| */
 
 float tn_half_to_float(uint16_t bits);
 uint16_t tn_float_to_half(float value); /* to nearest even, as are the next three */
