@@ -409,6 +409,8 @@ void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct 
 /* ---- reductions --------------------------------------------------------------------------------------------
  */
 
+#define MIN_MASKED_SUM 5 /* elements that are quicker combined across one vector than one by one */
+
 /* The loop over which a reduction has its lanes; NULL: none.  *over_reduction: they had better be over its own
  * innermost loop. */
 static struct tn_var *reduction_axis(const struct tn_target *t, struct tn_band *b, int lanes,
@@ -432,7 +434,9 @@ static struct tn_var *reduction_axis(const struct tn_target *t, struct tn_band *
   }
   struct tn_var *inner = r->reduce.count ? r->reduce.var[r->reduce.count - 1] : NULL;
   *over_reduction = false;
-  if (lanes > 1 && inner && inner->extent >= lanes) {
+  /* Without loops around, the alternative is one element after the other. */
+  int64_t least = !b->loops && t->masked && lanes > MIN_MASKED_SUM ? MIN_MASKED_SUM : lanes;
+  if (lanes > 1 && inner && inner->extent >= least) {
     struct accesses a = begin(b, inner);
     a.lanes = lanes;
     visit(&a, r->reduce.term);

@@ -150,6 +150,13 @@ struct tn_cursor tn_enter_loop(struct tn_cursor *at, struct tn_var *var, enum tn
 
 /* Schedules statements one after the other, appending them at `c`; jam: iterations of tile loops around. */
 void tn_schedule_list(const struct tn_target *t, struct tn_stmt *list, struct tn_cursor *c, int jam);
+/* Rows of scratch: each has room for `pitch` elements and has so many. */
+struct tn_row_room {
+  const struct tn_buf *buf;
+  int64_t elements, pitch;
+};
+/* Drops the masks of accesses to such rows, in all statements of the list.  schedule_whole.c */
+void tn_use_row_room(struct tn_nest *n, struct tn_stmt *list, int count, const struct tn_row_room *room);
 /* Loops around several statements: false when `first` is nothing of the kind. */
 bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct tn_cursor *c);
 

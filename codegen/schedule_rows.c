@@ -63,6 +63,7 @@ struct move {
   struct tn_var *row;
   struct tn_expr *slot;       /* NULL: only looks */
   int64_t count[MOST_STORED]; /* of stored->buf[i] for one row */
+  struct tn_row_room room[MOST_STORED];
 };
 
 static struct tn_expr *move_expr(struct move *m, struct tn_expr *e) {
@@ -222,12 +223,17 @@ static void build_across(const struct tn_target *t, struct tn_stmt *list, struct
 
 /* ---- rows in tiles ------------------------------------------------------------------------------------- */
 
-/* Notes how much scratch a row takes.  Longer rows start with cache lines, in different cache sets. */
-static void count_scratch(struct move *m) {
+/* Notes how much scratch a row takes.  Longer rows start with cache lines, in different cache sets; shorter
+ * ones have room for whole vectors, where those would need masks. */
+static void count_scratch(const struct tn_target *t, struct move *m) {
   for (int i = 0; i < m->stored->count; i++) {
     const struct tn_buf *buf = m->stored->buf[i];
-    int64_t line = 64 / (int64_t)tn_dtype_size(buf->dtype);
-    m->count[i] = buf->count < line ? buf->count : (tn_round_up(buf->count, line) / line | 1) * line;
+    int64_t line = 64 / (int64_t)tn_dtype_size(buf->dtype), lanes = line * t->vector_bytes / 64,
+            count = buf->count;
+    m->count[i] = count >= line                     ? (tn_round_up(count, line) / line | 1) * line
+                  : t->masked && count > 1 && lanes ? tn_round_up(count, lanes)
+                                                    : count;
+    m->room[i] = (struct tn_row_room){buf, count, m->count[i]};
   }
 }
 
@@ -443,7 +449,8 @@ static void build_blocks(const struct tn_target *t, struct tn_stmt *list, struct
 static void build_products(const struct tn_target *t, struct tn_stmt *list, struct move *m,
                            struct tn_var *const *loop, int loops, struct tn_cursor *c) {
   struct tn_expr *row = tn_ex_var(m->n, m->row);
-  count_scratch(m);
+  struct tn_stmt **built = c->end;
+  count_scratch(t, m);
   list = row_list(m, list, row, row);
   for (struct tn_stmt *s = list; s; s = s->next)
     if (is_product(s)) {
@@ -468,6 +475,7 @@ static void build_products(const struct tn_target *t, struct tn_stmt *list, stru
       outer.end = &(*outer.end)->next;
     start += whole * rows;
   }
+  tn_use_row_room(m->n, *built, m->stored->count, m->room);
   while (*c->end)
     c->end = &(*c->end)->next;
 }
@@ -505,7 +513,8 @@ bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct t
     return true;
   }
   int64_t tile = stored.apart ? tile_of(t, row->extent) : 1;
-  count_scratch(&move);
+  struct tn_stmt **built = c->end;
+  count_scratch(t, &move);
   give_each_scratch(&move, tile);
   for (int64_t start = 0; start < row->extent; tile = row->extent - start) {
     int64_t whole = (row->extent - start) / tile;
@@ -515,5 +524,6 @@ bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct t
       c->end = &(*c->end)->next;
     start += whole * tile;
   }
+  tn_use_row_room(n, *built, stored.count, move.room);
   return true;
 }
