@@ -10,6 +10,8 @@
 #include "passes/passes.h"
 
 #define DEFAULT_LIMIT (INT64_C(64) << 10)
+#define COSTLY_LIMIT (INT64_C(16) << 20) /* for what is dear to compute, where speed is asked for */
+#define LOOK_AHEAD 16                    /* nodes */
 #define FREE_LIMIT (INT64_C(1) << 10) /* expand and iota up to here become constants at once */
 
 static bool all_constant(const struct tn_node *node) {
@@ -32,6 +34,25 @@ static bool wanted_constant(const struct tn_value *value) {
   return false;
 }
 
+/* The results, or what can be computed from them at compile time, are dear to compute at each run. */
+static bool leads_to_costly(const struct tn_node *node, int ahead) {
+  unsigned flags = tn_op_info(node->op)->flags;
+  if (!(flags & TN_PURE) || node->region_count)
+    return false;
+  if (tn_costly(node))
+    return true;
+  for (int i = 0; i < node->out_count && ahead > 0; i++)
+    for (size_t k = 0; k < node->out[i]->uses.count; k++) {
+      const struct tn_node *user = node->out[i]->uses.at[k].node;
+      bool constant = user->out_count > 0;
+      for (int j = 0; j < user->in_count && constant; j++)
+        constant = !user->in[j] || tn_value_constant_expr(user->in[j]);
+      if (constant && leads_to_costly(user, ahead - 1))
+        return true;
+    }
+  return false;
+}
+
 /* Whether the results are worth their bytes. */
 static bool worth_storing(const struct tn_pass *pass, const struct tn_node *node) {
   int64_t limit = pass->options->fold_limit ? pass->options->fold_limit : DEFAULT_LIMIT;
@@ -45,6 +66,9 @@ static bool worth_storing(const struct tn_pass *pass, const struct tn_node *node
       return false; /* symbolic */
     out_bytes += bytes;
   }
+  if (out_bytes > limit && out_bytes <= COSTLY_LIMIT && !pass->options->small && !pass->options->fold_limit &&
+      leads_to_costly(node, LOOK_AHEAD))
+    return true;
   if ((node->op == TN_EXPAND || node->op == TN_IOTA) && out_bytes > FREE_LIMIT && out_bytes > in_bytes)
     return out_bytes <= limit && wanted_constant(node->out[0]);
   return out_bytes <= limit || out_bytes <= 2 * in_bytes;

@@ -148,6 +148,10 @@ static enum cost cost_of(const struct tn_node *node) {
   }
 }
 
+bool tn_costly(const struct tn_node *node) {
+  return cost_of(node) == COSTLY && !(tn_op_info(node->op)->flags & TN_MOVE);
+}
+
 /* ---- reading operands ---------------------------------------------------------------------------------- */
 
 double tn_fuse_reads(const struct tn_node *reader, int index, double evals) {

@@ -86,6 +86,9 @@ struct tn_pass {
 #undef STEP
 #undef ORDER
 
+/* Computing an element takes more than a few plain instructions, or the elements of others. */
+bool tn_costly(const struct tn_node *node);
+
 /* Says which node is looked at. */
 void tn_pass_at(struct tn_pass *pass, const struct tn_node *node);
 
