@@ -139,7 +139,7 @@ const struct tn_definition tn_define_gather_nd = {.element = gather_nd};
 
 static void copy_data(struct tn_lower *l, const struct tn_node *node, struct tn_cursor *c) {
   struct tn_expr *idx[TN_MAX_RANK];
-  struct tn_cursor body, *at = tn_define_loops(c, &node->out[0]->type, -1, TN_LOOP_PARALLEL, idx, &body);
+  struct tn_cursor body, *at = tn_define_loops(c, &node->out[0]->type, -1, TN_LOOP_SERIAL, idx, &body);
   tn_result(l, at, node->out[0], idx, tn_element(l, node->in[0], idx), NULL);
 }
 
@@ -176,24 +176,35 @@ static void scatter_elements(struct tn_lower *l, const struct tn_node *node, str
 }
 const struct tn_definition tn_define_scatter_elements = {.nest = scatter_elements};
 
-/* out[d...], indices[q..., r], updates[q..., rest of d after r]. */
+/* out[d...], indices[q..., r], updates[q..., rest of d after r]: for each q its place, then the rest of d
+ * there. */
 static void scatter_nd(struct tn_lower *l, const struct tn_node *node, struct tn_cursor *c) {
   struct tn_nest *n = l->nest;
   const struct tn_type *x = &node->out[0]->type, *indices = &node->in[1]->type;
   int lead = indices->rank - 1, taken = (int)indices->dim[lead];
   copy_data(l, node, c);
-  struct tn_expr *idx[TN_MAX_RANK], *at[TN_MAX_RANK], *from[TN_MAX_RANK], *guard = NULL;
-  struct tn_cursor body, *in = tn_define_loops(c, &node->in[2]->type, -1, TN_LOOP_SERIAL, idx, &body);
+  struct tn_type points = *indices, rest = *x;
+  points.rank = lead;
+  rest.rank = x->rank - taken;
+  memmove(rest.dim, x->dim + taken, (size_t)rest.rank * sizeof *rest.dim);
+  struct tn_expr *idx[2 * TN_MAX_RANK], *at[TN_MAX_RANK], *from[TN_MAX_RANK], *guard = NULL;
+  struct tn_cursor body, inner, inside, *in = tn_define_loops(c, &points, -1, TN_LOOP_SERIAL, idx, &body);
   memcpy(from, idx, (size_t)lead * sizeof *from);
-  for (int d = 0; d < x->rank; d++) {
-    if (d >= taken) {
-      at[d] = idx[lead + d - taken];
-      continue;
-    }
+  for (int d = 0; d < taken; d++) {
     from[lead] = tn_ix(n, d);
     at[d] = tn_define_index(n, tn_element(l, node->in[1], from), x->dim[d]);
+    if (rest.rank > 0)
+      at[d] = tn_st_let(in, "at", at[d]);
     guard = tn_ex_and(n, guard, tn_define_inside(n, at[d], x->dim[d]));
   }
+  if (rest.rank > 0 && guard) {
+    tn_st_if(in, guard, &inside, NULL);
+    in = tn_define_loops(&inside, &rest, -1, TN_LOOP_SERIAL, idx + lead, &inner);
+    guard = NULL;
+  } else {
+    in = tn_define_loops(in, &rest, -1, TN_LOOP_SERIAL, idx + lead, &inner);
+  }
+  memcpy(at + taken, idx + lead, (size_t)rest.rank * sizeof *at);
   update(l, node, in, at, tn_element(l, node->in[2], idx), guard, tn_get_int(node, TN_SCATTER_ND_reduction));
 }
 const struct tn_definition tn_define_scatter_nd = {.nest = scatter_nd};

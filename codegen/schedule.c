@@ -9,7 +9,8 @@
  *  4. split into column and row segments, so that no remainder runs as scalars where the target has masks;
  *     constant operands are packed in the order in which the inner loop reads them (schedule_pack.c).
  * Loops around several bands (kernels by rows) are blocked, and their bands scheduled one by one
- * (schedule_rows.c). Whatever else does not form a band (searches, sorts, scatters) stays as it was defined. */
+ * (schedule_rows.c). Whatever else does not form a band (searches, sorts, scatters) stays as it was defined,
+ * but for the bands inside of it. */
 #include "codegen/schedule.h"
 
 /* ---- bands -------------------------------------------------------------------------------------------------
@@ -605,6 +606,23 @@ static bool takes_all(const struct tn_stmt *first) {
   return first->kind == TN_ST_REDUCE && !s;
 }
 
+static void schedule_nested(const struct tn_target *t, struct tn_nest *n, struct tn_stmt **list) {
+  struct tn_stmt *all = *list;
+  *list = NULL;
+  struct tn_cursor c = {n, list};
+  tn_schedule_list(t, all, &c, 1);
+}
+
+/* The lists inside of a statement that is no band. */
+static void schedule_inside(const struct tn_target *t, struct tn_nest *n, struct tn_stmt *s) {
+  if (s->kind == TN_ST_LOOP)
+    schedule_nested(t, n, &s->loop.body);
+  if (s->kind != TN_ST_IF && s->kind != TN_ST_WHILE)
+    return;
+  schedule_nested(t, n, &s->branch.then);
+  schedule_nested(t, n, &s->branch.other);
+}
+
 void tn_schedule_list(const struct tn_target *t, struct tn_stmt *list, struct tn_cursor *c, int jam) {
   while (list) {
     struct tn_stmt *first = list;
@@ -618,6 +636,7 @@ void tn_schedule_list(const struct tn_target *t, struct tn_stmt *list, struct tn
       band.jam = jam;
       tn_schedule_band(t, &band, &at);
     } else if (!tn_schedule_rows(t, first, &at)) {
+      schedule_inside(t, c->nest, first);
       *c->end = first;
     }
     while (*c->end)

@@ -177,6 +177,7 @@ void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn
     struct tn_expr *value =
         tn_guard_loads(n, tn_ex_replace(n, s->store.value, count, vars, values), lane, guard, NULL);
     struct tn_expr *where = s->store.guard ? tn_ex_replace(n, s->store.guard, count, vars, values) : NULL;
+    where = where ? tn_guard_loads(n, where, lane, guard, NULL) : NULL;
     tn_st_store(&at, s->store.buf, tn_ex_replace(n, s->store.index, count, vars, values), value,
                 tn_ex_and(n, where, guard));
   }

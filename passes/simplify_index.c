@@ -1,4 +1,4 @@
-/* Simplify: slices, and gathers with constant indices. */
+/* Simplify: slices, and gathers and scatters with constant indices. */
 #include "passes/passes.h"
 
 /* ---- slice --------------------------------------------------------------------------------------------- */
@@ -117,8 +117,105 @@ static struct tn_value *simplify_gather(struct tn_pass *pass, struct tn_build *b
   return tn_reshape(b, part, type->rank, type->dim);
 }
 
-struct tn_value *tn_simplify_index(struct tn_pass *pass, struct tn_build *b, struct tn_node *node) {
-  if ((node->op != TN_SLICE && node->op != TN_GATHER) || node->out[0]->type.quant || node->in[0]->type.quant)
+/* ---- scatter ------------------------------------------------------------------------------------------- */
+
+#define LEAST_SHARE 16 /* a smaller part of the operand is written into a copy of it */
+
+struct box {
+  int64_t start[TN_MAX_RANK], size[TN_MAX_RANK];
+};
+
+/* Whether the constant indices [points, taken] name the places of a box, one after the other. */
+static bool find_box(const struct tn_tensor *indices, const struct tn_type *x, int taken, int64_t points,
+                     struct box *box) {
+  int64_t size = 1;
+  for (int d = 0; d < taken; d++) {
+    for (int end = 0; end < 2; end++) {
+      int64_t at = tn_tensor_int(indices, (end ? points - 1 : 0) * taken + d);
+      at += at < 0 ? x->dim[d] : 0;
+      if (at < 0 || at >= x->dim[d])
+        return false;
+      if (end)
+        box->size[d] = at - box->start[d] + 1;
+      else
+        box->start[d] = at;
+    }
+    if (box->size[d] < 1)
+      return false;
+    size *= box->size[d]; /* no more than x has */
+  }
+  if (size != points)
+    return false;
+  for (int64_t p = 0; p < points; p++) {
+    int64_t left = p;
+    for (int d = taken - 1; d >= 0; d--) {
+      int64_t at = tn_tensor_int(indices, p * taken + d);
+      if (at + (at < 0 ? x->dim[d] : 0) != box->start[d] + left % box->size[d])
+        return false;
+      left /= box->size[d];
+    }
+  }
+  return true;
+}
+
+/* Updates that replace a box: what lies around it, concatenated with them, dimension by dimension. */
+static struct tn_value *simplify_scatter(struct tn_build *b, struct tn_node *node) {
+  struct tn_value *x = node->in[0], *updates = node->in[2];
+  const struct tn_type *type = &x->type, *index_type = &node->in[1]->type;
+  const struct tn_tensor *indices = tn_value_tensor(node->in[1]);
+  int64_t all, count;
+  if (!indices || tn_get_int(node, TN_SCATTER_ND_reduction) != 0 || !tn_type_count(type, &all) ||
+      !tn_type_count(&updates->type, &count) || count == 0 || count * LEAST_SHARE < all)
     return NULL;
-  return node->op == TN_SLICE ? simplify_slice(b, node) : simplify_gather(pass, b, node);
+  int taken = (int)index_type->dim[index_type->rank - 1];
+  int64_t points = 1;
+  for (int d = 0; d < index_type->rank - 1; d++)
+    points *= index_type->dim[d];
+  struct box box;
+  if (taken < 1 || !find_box(indices, type, taken, points, &box))
+    return NULL;
+  for (int d = taken; d < type->rank; d++) {
+    box.start[d] = 0;
+    box.size[d] = type->dim[d];
+  }
+  struct tn_value *out = tn_reshape(b, updates, type->rank, box.size);
+  for (int d = type->rank - 1; d >= 0; d--) {
+    struct tn_value *part[3];
+    int64_t start[TN_MAX_RANK], step[TN_MAX_RANK], size[TN_MAX_RANK], end = box.start[d] + box.size[d];
+    int parts = 0;
+    for (int k = 0; k < type->rank; k++) { /* the box, but whole in the dimensions that are done */
+      start[k] = k > d ? 0 : box.start[k];
+      size[k] = k > d ? type->dim[k] : box.size[k];
+      step[k] = 1;
+    }
+    if (box.start[d] > 0) {
+      start[d] = 0;
+      size[d] = box.start[d];
+      part[parts++] = tn_slice(b, x, start, step, size);
+    }
+    part[parts++] = out;
+    if (end < type->dim[d]) {
+      start[d] = end;
+      size[d] = type->dim[d] - end;
+      part[parts++] = tn_slice(b, x, start, step, size);
+    }
+    if (parts > 1)
+      out = tn_concat(b, d, parts, part);
+  }
+  return out;
+}
+
+struct tn_value *tn_simplify_index(struct tn_pass *pass, struct tn_build *b, struct tn_node *node) {
+  if (node->out[0]->type.quant || (node->in_count > 0 && node->in[0]->type.quant))
+    return NULL;
+  switch (node->op) {
+  case TN_SLICE:
+    return simplify_slice(b, node);
+  case TN_GATHER:
+    return simplify_gather(pass, b, node);
+  case TN_SCATTER_ND:
+    return simplify_scatter(b, node);
+  default:
+    return NULL;
+  }
 }

@@ -577,6 +577,16 @@ EVAL_TEST(pools) {
     }
 }
 
+/* A position that is loaded, or made of a variable that is. */
+static bool is_looked_up(const struct tn_expr *index) {
+  if (index->loads || (index->kind == TN_EX_VAR && index->var->kind == TN_VAR_VALUE))
+    return true;
+  for (int i = 0; index->kind == TN_EX_AFFINE && i < index->affine.count; i++)
+    if (is_looked_up(index->affine.term[i]))
+      return true;
+  return false;
+}
+
 /* The interpreter runs every loop in order, whatever its kind: so this looks at the kinds.  A store whose
  * position is loaded may hit one element twice; a loop around it that is not in order must move it along. */
 static void check_in_order(const struct tn_stmt *list, struct tn_var *const *around, int depth) {
@@ -589,7 +599,7 @@ static void check_in_order(const struct tn_stmt *list, struct tn_var *const *aro
       assert_true(depth < 16);
       vars[depth] = s->loop.var;
       check_in_order(s->loop.body, vars, depth + more);
-    } else if (s->kind == TN_ST_STORE && s->store.index->loads) {
+    } else if (s->kind == TN_ST_STORE && is_looked_up(s->store.index)) {
       for (int i = 0; i < depth; i++) {
         int64_t stride = 0;
         if (!tn_ex_stride(s->store.index, vars[i], &stride) || stride == 0)
