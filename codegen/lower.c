@@ -572,6 +572,8 @@ static struct tn_nest *lower(tn_arena *arena, struct tn_node *node, bool placed)
   }
   drop_empty(&l.nest->body);
   count_work(&l);
+  if (placed && kernel && tn_get_int(node, TN_KERNEL_order) != 0)
+    tn_order_blocks(l.nest, tn_get_int(node, TN_KERNEL_order));
   return l.nest;
 }
 

@@ -20,4 +20,9 @@ struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, i
 /* A kernel with the attribute `rows`. */
 void tn_lower_rows(struct tn_lower *l, struct tn_node *kernel);
 
+/* order.c: cuts the only loop of the nest into blocks of `rows` that run in order, downwards when it is negative. */
+void tn_order_blocks(struct tn_nest *n, int64_t rows);
+/* Whether in that order nothing is stored in the arena over what is still to be loaded. */
+bool tn_order_holds(struct tn_nest *n);
+
 #endif

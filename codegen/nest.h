@@ -156,6 +156,7 @@ struct tn_nest {
   int64_t bytes; /* parameter bytes touched a run, each once (twice when read and written) */
   int64_t bytes_written, bytes_constant; /* of bytes: written; read from constants */
   int64_t macs;  /* multiply-accumulates of contractions */
+  struct tn_var *in_order; /* the outermost loop, whose iterations must run one after the other; or NULL */
   /* private */
   struct tn_expr **table;
   size_t table_size, table_count;
@@ -309,6 +310,12 @@ struct tn_nest *tn_lower_node(tn_arena *arena, struct tn_node *node);
  * (the parameter points at their first element), and what would be stored where it is already is left out; nothing
  * may remain. */
 struct tn_nest *tn_lower_placed(tn_arena *arena, struct tn_node *node);
+
+/* How near the result stored in `to` may come to what is stored in `from` (order.c), in blocks with at least `least`
+ * points of the loops but the innermost.  False: they must lie apart.  Values have their windows, and places as far as
+ * that they share one or do not. */
+bool tn_kernel_reach(struct tn_node *kernel, const struct tn_storage *from, const struct tn_storage *to, int64_t least,
+                     struct tn_reach *out);
 
 /* ---- interpreter: the reference, and constant folding -------------------------------------------------- */
 

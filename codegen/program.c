@@ -2,6 +2,7 @@
  * flow, the weights, and the descriptor of runtime/tenon.h. */
 #include "codegen/emit.h"
 #include "codegen/internal.h"
+#include "codegen/lower.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -172,6 +173,10 @@ static bool same_storage(const struct tn_value *a, const struct tn_value *b) {
   return a->storage.place == b->storage.place && a->storage.index == b->storage.index;
 }
 
+static bool in_arena(const struct tn_value *v) {
+  return v->storage.place == TN_IN_ARENA;
+}
+
 /* Two windows of one buffer that share no element.  The strides, where each is a multiple of the next, cut a
  * position into digits; a window whose digits do not run over is a box of digits, and boxes part in some dim.
  */
@@ -300,6 +305,8 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
     return false;
   if (!nest->body) /* all is where it should be */
     return true;
+  if (nest->in_order && (cg->target.threads > 1 || !tn_order_holds(nest)))
+    tn_bug(cg->ctx, "kernel '%s' would overwrite what it is still to read", node->name);
   if (cg->target.opt > 0)
     tn_schedule(&cg->target, nest);
   if (cg->target.threads > 1)
@@ -324,8 +331,10 @@ static bool emit_kernel(struct program *p, struct tn_node *node) {
     } else {
       args[i] = value_ptr(p, buf->value);
       for (unsigned k = 0; k < count; k++)
-        if (k != i && nest->bufs.at[k]->value && same_storage(buf->value, nest->bufs.at[k]->value) &&
-            !disjoint(buf->value, nest->bufs.at[k]->value))
+        if (k != i && nest->bufs.at[k]->value &&
+            (nest->in_order ? in_arena(buf->value) && in_arena(nest->bufs.at[k]->value)
+                            : same_storage(buf->value, nest->bufs.at[k]->value) &&
+                                  !disjoint(buf->value, nest->bufs.at[k]->value)))
           noalias[i] = false;
     }
   }

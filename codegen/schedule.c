@@ -648,6 +648,10 @@ void tn_schedule(const struct tn_target *target, struct tn_nest *nest) {
   struct tn_stmt *list = nest->body;
   nest->body = NULL;
   struct tn_cursor c = tn_at_body(nest);
+  if (nest->in_order) { /* the iterations stay as they are, the rest is inside of them */
+    list = list->loop.body;
+    c = tn_st_loop(&c, nest->in_order, TN_LOOP_SERIAL);
+  }
   tn_schedule_list(target, list, &c, 1);
   drop_unused(nest);
 }

@@ -81,6 +81,12 @@ static bool evaluate(void *user, struct tn_node *node, struct tn_tensor *outs) {
   return tn_evaluate_node(node->home->module->arena, node, outs);
 }
 
+static bool reach(void *user, struct tn_node *kernel, const struct tn_storage *from,
+                  const struct tn_storage *to, int64_t least, struct tn_reach *out) {
+  (void)user;
+  return tn_kernel_reach(kernel, from, to, least, out);
+}
+
 static struct tn_onnx_options onnx_options(tn_ctx *ctx, const struct tn_options *o,
                                            const struct tn_bindings *b) {
   return (struct tn_onnx_options){.name = tn_model_prefix(ctx, o),
@@ -241,6 +247,7 @@ bool tn_load(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *giv
   p.disable_count = o->disable.count;
   p.stop_after = o->stop_after;
   p.evaluate = evaluate;
+  p.reach = o->threads > 1 ? NULL : reach; /* threads take iterations in any order */
   p.print = print_pass;
   p.timed = o->time_passes ? print_time : NULL;
   p.progress = &tn_progress;

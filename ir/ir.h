@@ -167,6 +167,13 @@ struct tn_storage {
   int64_t index;                  /* input or output number; byte offset in the arena or the weights */
   const struct tn_window *window; /* NULL: the buffer is the value's, row-major */
 };
+/* How near the buffer of a kernel's result may come to that of an operand when the kernel goes over its outermost
+ * loop in blocks of `rows` iterations, in order (the attribute `order`). */
+struct tn_reach {
+  int64_t rows;
+  int64_t below; /* bytes: upwards, the result begins at least so many before the operand ... */
+  int64_t above; /* ... downwards, at least so many after it */
+};
 
 struct tn_use {
   struct tn_node *node;

@@ -44,6 +44,11 @@ struct tn_pass_options {
   void (*print)(void *user, const char *pass, const char *text);               /* for print_after */
   void (*timed)(void *user, const char *pass, double seconds, size_t changes); /* after each pass; or NULL */
   struct tn_pass_progress *progress;                                           /* or NULL */
+
+  /* How near a kernel's result, stored in `to`, may come to an operand in `from`, in blocks of at least `least`
+   * points (see tn_reach).  False: not at all.  NULL: no result overlaps an operand. */
+  bool (*reach)(void *user, struct tn_node *kernel, const struct tn_storage *from, const struct tn_storage *to,
+                int64_t least, struct tn_reach *out);
 };
 
 /* Runs the pipeline.  False after a diagnostic; a TN_NOTE then says in which pass and at which node. */
@@ -152,9 +157,14 @@ void tn_simplify_loop(struct tn_pass *pass, struct tn_node *loop);
  * operand's storage. in place    a kernel's result may have the storage of one of its operands: then every
  * element of that operand is read only to compute the same element of the result.
  *
- * windows       a value with a storage.window lies within a larger buffer, which it shares with what it was made to lie
- * in: the operand of a pad or a concat in the result, the result of a slice in the operand.  Only kernels write and read
- * it, or views that have windows of their own.  The kernel of the pad, concat or slice need not store what lies there.
+ * in order      a kernel with the attribute `order` n goes over its outermost loop in blocks of |n| iterations,
+ * one after the other, upwards (n > 0) or downwards.  Its result may then overlap one of its operands: what a
+ * block writes is nothing that it or a later block reads of that operand.
+ *
+ * windows       a value with a storage.window lies within a larger buffer, which it shares with what it was
+ * made to lie in: the operand of a pad or a concat in the result, the result of a slice in the operand.  Only
+ * kernels write and read it, or views that have windows of their own.  The kernel of the pad, concat or slice
+ * need not store what lies there.
  *
  * If: result i's storage.  A branch whose output i has that same storage wrote it already; otherwise the branch
  * ends with a copy of its output i to result i.  No copy overwrites the source of another.
@@ -175,8 +185,18 @@ struct tn_plan_buffer {
   int32_t first, last;
   int64_t offset; /* set by tn_plan_arena */
 };
-/* Places the buffers so that no two that exist at one time overlap, at multiples of TN_PLAN_ALIGN.  Returns the
- * bytes needed; *low_bound: what is needed at the busiest time however the buffers lie. */
-int64_t tn_plan_arena(tn_arena *scratch, struct tn_plan_buffer *buffers, size_t count, int64_t *low_bound);
+/* Two buffers that may overlap although both exist at the time `at`, the last one of `from` and the first of
+ * `to`. */
+struct tn_plan_pair {
+  size_t from, to; /* numbers of buffers */
+  int32_t at;
+  struct tn_node *kernel;
+  struct tn_reach reach; /* rows 0: they may not, after all */
+};
+/* Places the buffers so that no two that exist at one time overlap, nearer than a pair allows, at multiples of
+ * TN_PLAN_ALIGN.  Returns the bytes needed; *low_bound: what is needed at the busiest time however the buffers
+ * lie. */
+int64_t tn_plan_arena(tn_arena *scratch, struct tn_plan_buffer *buffers, size_t count,
+                      const struct tn_plan_pair *pairs, size_t pair_count, int64_t *low_bound);
 
 #endif

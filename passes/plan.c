@@ -34,6 +34,7 @@ struct plan {
   struct tn_map unbounded;             /* texts of dims that were reported */
   struct tn_placing *placing;          /* [next_id], by value */
   const struct tn_window **window;     /* [next_id], by value; NULL: none */
+  TN_VEC(struct tn_plan_pair) pairs;   /* that may overlap */
   int32_t now;
   bool good;
 };
@@ -389,26 +390,6 @@ static void place_constants(struct plan *plan) {
   plan->module->weight_bytes = end;
 }
 
-static void place_arena(struct plan *plan) {
-  TN_VEC(struct tn_plan_buffer) buffers = {0};
-  TN_VEC(struct group *) groups = {0};
-  tn_arena *scratch = plan->pass->scratch;
-  for (uint32_t id = 0; id < plan->module->next_id; id++) {
-    struct group *group = &plan->group[id];
-    if (group->parent != group || group->place != TN_NOWHERE || !group->first)
-      continue;
-    group->place = TN_IN_ARENA;
-    if (group->bytes == 0)
-      continue;
-    TN_PUSH(scratch, &groups, group);
-    TN_PUSH(scratch, &buffers,
-            (struct tn_plan_buffer){.bytes = group->bytes, .first = group->first, .last = group->last});
-  }
-  plan->module->arena_bytes = tn_plan_arena(scratch, buffers.at, buffers.count, &plan->module->arena_low_bound);
-  for (size_t i = 0; i < groups.count; i++)
-    groups.at[i]->index = buffers.at[i].offset;
-}
-
 static void store(struct plan *plan, struct tn_value *value) {
   const struct group *group = group_of(plan, value);
   const struct tn_window *window = plan->window[value->id];
@@ -431,6 +412,95 @@ static void store_all(struct plan *plan, struct tn_graph *graph) {
       for (int i = 0; i < node->region_count; i++)
         store_all(plan, node->region[i]);
   }
+}
+
+/* The kernel's attribute `order`: 0 when the buffers do not overlap. */
+static int64_t order_of(const struct tn_plan_pair *pair, const struct tn_plan_buffer *buffers) {
+  const struct tn_plan_buffer *from = &buffers[pair->from], *to = &buffers[pair->to];
+  if (to->offset + to->bytes <= from->offset || from->offset + from->bytes <= to->offset)
+    return 0;
+  return from->offset - to->offset >= pair->reach.below ? pair->reach.rows : -pair->reach.rows;
+}
+
+static bool dies_in_arena(const struct plan *plan, struct tn_value *value, int32_t time) {
+  const struct group *group = group_of(plan, tn_plan_root(value));
+  return group->place == TN_IN_ARENA && group->last == time && tn_type_static(&value->type);
+}
+
+/* The pair of an operand that dies in the kernel and a result that it makes, the largest one; false: there is
+ * none.
+ */
+static bool pair_of(const struct plan *plan, struct tn_node *kernel, int32_t time, struct tn_plan_pair *out) {
+  int64_t best = 0;
+  for (int k = 0; k < kernel->out_count; k++)
+    for (int i = 0; i < kernel->in_count; i++) {
+      struct tn_value *in = kernel->in[i];
+      if (!in || !dies_in_arena(plan, in, time))
+        continue;
+      const struct group *from = group_of(plan, tn_plan_root(in)), *to = group_of(plan, kernel->out[k]);
+      int64_t bytes = from->bytes < to->bytes ? from->bytes : to->bytes;
+      if (to->place != TN_IN_ARENA || to->first != time || from == to || bytes <= best)
+        continue;
+      best = bytes;
+      *out = (struct tn_plan_pair){(size_t)from->index, (size_t)to->index, time, kernel, {0}};
+    }
+  return best > 0;
+}
+
+/* Goes over the nodes with the same clock as walk(). */
+static void find_pairs(struct plan *plan, struct tn_graph *graph) {
+  for (struct tn_node *node = graph->first; node; node = node->next) {
+    int32_t time = ++plan->now;
+    struct tn_plan_pair pair;
+    if (node->op == TN_KERNEL && tn_type_static(&node->out[0]->type) && pair_of(plan, node, time, &pair))
+      TN_PUSH(plan->pass->scratch, &plan->pairs, pair);
+    for (int r = 0; r < (node->op == TN_LOOP || node->op == TN_IF ? node->region_count : 0); r++) {
+      find_pairs(plan, node->region[r]);
+      plan->now++;
+    }
+  }
+}
+
+static bool choose_pairs(struct plan *plan, const struct tn_plan_buffer *buffers, size_t count) {
+  if (!plan->pass->options->reach || plan->pass->options->level == 0)
+    return false;
+  plan->now = 0;
+  find_pairs(plan, plan->module->main);
+  store_all(plan, plan->module->main);
+  return tn_plan_choose_pairs(plan->pass, buffers, count, plan->pairs.at, plan->pairs.count);
+}
+
+static void place_arena(struct plan *plan) {
+  TN_VEC(struct tn_plan_buffer) buffers = {0};
+  TN_VEC(struct group *) groups = {0};
+  tn_arena *scratch = plan->pass->scratch;
+  for (uint32_t id = 0; id < plan->module->next_id; id++) {
+    struct group *group = &plan->group[id];
+    if (group->parent != group || group->place != TN_NOWHERE || !group->first)
+      continue;
+    group->place = TN_IN_ARENA;
+    if (group->bytes == 0)
+      continue;
+    group->index = (int64_t)groups.count; /* until it has an offset */
+    TN_PUSH(scratch, &groups, group);
+    TN_PUSH(scratch, &buffers,
+            (struct tn_plan_buffer){.bytes = group->bytes, .first = group->first, .last = group->last});
+  }
+  int64_t bound, bytes = tn_plan_arena(scratch, buffers.at, buffers.count, NULL, 0, &bound);
+  if (choose_pairs(plan, buffers.at, buffers.count)) {
+    struct tn_plan_buffer *apart = TN_NEW_ARRAY(scratch, struct tn_plan_buffer, buffers.count);
+    memcpy(apart, buffers.at, buffers.count * sizeof *apart);
+    int64_t less = tn_plan_arena(scratch, buffers.at, buffers.count, plan->pairs.at, plan->pairs.count, &bound);
+    if (less >= bytes)
+      memcpy(buffers.at, apart, buffers.count * sizeof *apart);
+    bytes = less < bytes ? less : bytes;
+  }
+  plan->module->arena_bytes = bytes;
+  plan->module->arena_low_bound = bound;
+  for (size_t i = 0; i < plan->pairs.count; i++)
+    plan->pairs.at[i].reach.rows = order_of(&plan->pairs.at[i], buffers.at);
+  for (size_t i = 0; i < groups.count; i++)
+    groups.at[i]->index = buffers.at[i].offset;
 }
 
 /* ---- the plan ------------------------------------------------------------------------------------------ */
@@ -516,5 +586,8 @@ bool tn_pass_plan(struct tn_pass *pass, struct tn_module *module) {
   module->arena_bytes = bytes[best];
   module->arena_low_bound = bounds[best];
   store_all(&plan[best], module->main);
+  for (size_t i = 0; i < plan[best].pairs.count; i++)
+    if (plan[best].pairs.at[i].reach.rows != 0)
+      tn_set_int(plan[best].pairs.at[i].kernel, TN_KERNEL_order, plan[best].pairs.at[i].reach.rows);
   return true;
 }

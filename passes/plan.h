@@ -29,6 +29,15 @@ size_t tn_plan_placings(struct tn_pass *pass, struct tn_graph *graph, enum tn_pl
 const struct tn_window *tn_plan_window(tn_arena *arena, const struct tn_placing *placing,
                                        const struct tn_value *value);
 
+/* Asks for the reach of those pairs of buffers that make the arena large; index of storage: number of the
+ * buffer.  Returns whether any may overlap. */
+bool tn_plan_choose_pairs(struct tn_pass *pass, const struct tn_plan_buffer *buffers, size_t count,
+                          struct tn_plan_pair *pairs, size_t pair_count);
+/* Bytes that the pair needs less than its buffers have, at best. */
+int64_t tn_plan_saves(const struct tn_plan_pair *pair, const struct tn_plan_buffer *buffers);
+/* Bytes that live at each time up to *end. */
+int64_t *tn_plan_live(tn_arena *scratch, const struct tn_plan_buffer *buffers, size_t count, int32_t *end);
+
 /* Whether the value may be stored as a window of some buffer though no placing says so. */
 bool tn_plan_may_take_window(const struct tn_value *value, const struct tn_placing *placing);
 

@@ -4,7 +4,7 @@
  * the other, each into the smallest gap that holds it among the buffers already placed that live at some common
  * time.  Several orders are tried, and the smallest arena is kept; the first of equals, so that the result
  * depends on nothing else. */
-#include "passes/passes.h"
+#include "passes/plan.h"
 
 #include <stdlib.h>
 
@@ -12,6 +12,7 @@ struct item {
   int64_t bytes;
   int32_t first, last;
   uint32_t index;
+  bool paired; /* some pair is about it */
 };
 
 typedef int (*order)(const void *x, const void *y);
@@ -72,16 +73,70 @@ static int64_t best_fit(const struct item *item, const struct item *const *place
   return best >= 0 ? best : end;
 }
 
+/* Where an item must not begin because of another one: lo < offset < hi. */
+struct barred {
+  int64_t lo, hi;
+};
+
 struct placing {
   const struct item **placed; /* [count], by ascending offset */
   int64_t *offsets;           /* [count], by item->index */
   size_t count;
+  const struct tn_plan_pair *pairs;
+  size_t pair_count;
+  struct barred *barred; /* [count] */
 };
+
+static struct barred barred_by(const struct placing *p, const struct item *item, const struct item *other) {
+  int64_t at = p->offsets[other->index];
+  struct barred b = {at - item->bytes, at + other->bytes};
+  for (size_t i = 0; i < p->pair_count && item->paired && other->paired; i++) {
+    const struct tn_plan_pair *pair = &p->pairs[i];
+    int64_t below = tn_round_up(pair->reach.below, TN_PLAN_ALIGN),
+            above = tn_round_up(pair->reach.above, TN_PLAN_ALIGN);
+    bool starts = pair->from == other->index && pair->to == item->index; /* the item is the result */
+    if (pair->reach.rows == 0 || (!starts && (pair->to != other->index || pair->from != item->index)))
+      continue;
+    int64_t lo = at - (starts ? below : above), hi = at + (starts ? above : below);
+    b.lo = lo > b.lo ? lo : b.lo;
+    b.hi = hi < b.hi ? hi : b.hi;
+  }
+  return b;
+}
+
+/* best_fit for an item that may overlap others. */
+static int64_t best_overlap(struct placing *p, const struct item *item, size_t count) {
+  size_t barred = 0;
+  for (size_t i = 0; i < count; i++) {
+    const struct item *other = p->placed[i];
+    if (other->last < item->first || other->first > item->last)
+      continue;
+    struct barred b = barred_by(p, item, other);
+    size_t at = barred;
+    if (b.hi - b.lo < 2)
+      continue;
+    for (; at > 0 && p->barred[at - 1].lo > b.lo; at--)
+      p->barred[at] = p->barred[at - 1];
+    p->barred[at] = b;
+    barred++;
+  }
+  int64_t best = -1, best_gap = INT64_MAX, end = 0;
+  for (size_t i = 0; i < barred; i++) {
+    int64_t gap = p->barred[i].lo - end;
+    if (gap >= 0 && gap < best_gap) {
+      best = end;
+      best_gap = gap;
+    }
+    end = p->barred[i].hi > end ? p->barred[i].hi : end;
+  }
+  return best >= 0 ? best : end;
+}
 
 static int64_t place(struct placing *p, const struct item *items) {
   int64_t peak = 0;
   for (size_t i = 0; i < p->count; i++) {
-    int64_t offset = best_fit(&items[i], p->placed, p->offsets, i);
+    int64_t offset =
+        items[i].paired ? best_overlap(p, &items[i], i) : best_fit(&items[i], p->placed, p->offsets, i);
     size_t at = i;
     for (; at > 0 && p->offsets[p->placed[at - 1]->index] > offset; at--)
       p->placed[at] = p->placed[at - 1];
@@ -93,19 +148,38 @@ static int64_t place(struct placing *p, const struct item *items) {
   return peak;
 }
 
-static int64_t busiest(tn_arena *scratch, const struct item *items, size_t count) {
-  int32_t end = 0;
+int64_t tn_plan_saves(const struct tn_plan_pair *pair, const struct tn_plan_buffer *buffers) {
+  int64_t from = tn_round_up(buffers[pair->from].bytes, TN_PLAN_ALIGN),
+          to = tn_round_up(buffers[pair->to].bytes, TN_PLAN_ALIGN);
+  int64_t up = tn_round_up(pair->reach.below, TN_PLAN_ALIGN) + from,
+          down = tn_round_up(pair->reach.above, TN_PLAN_ALIGN) + to;
+  int64_t span = up < down ? up : down, most = from > to ? from : to;
+  span = span > most ? span : most;
+  return pair->reach.rows > 0 && span < from + to ? from + to - span : 0;
+}
+
+int64_t *tn_plan_live(tn_arena *scratch, const struct tn_plan_buffer *buffers, size_t count, int32_t *end) {
+  *end = 0;
   for (size_t i = 0; i < count; i++)
-    end = items[i].last > end ? items[i].last : end;
-  int64_t *change = TN_NEW_ARRAY(scratch, int64_t, (size_t)end + 2), live = 0, most = 0;
+    *end = buffers[i].last > *end ? buffers[i].last : *end;
+  int64_t *live = TN_NEW_ARRAY(scratch, int64_t, (size_t)*end + 2);
   for (size_t i = 0; i < count; i++) {
-    change[items[i].first] += items[i].bytes;
-    change[items[i].last + 1] -= items[i].bytes;
+    live[buffers[i].first] += tn_round_up(buffers[i].bytes, TN_PLAN_ALIGN);
+    live[buffers[i].last + 1] -= tn_round_up(buffers[i].bytes, TN_PLAN_ALIGN);
   }
-  for (int32_t t = 0; t <= end; t++) {
-    live += change[t];
-    most = live > most ? live : most;
-  }
+  for (int32_t t = 1; t <= *end; t++)
+    live[t] += live[t - 1];
+  return live;
+}
+
+static int64_t busiest(tn_arena *scratch, const struct tn_plan_buffer *buffers, size_t count,
+                       const struct tn_plan_pair *pairs, size_t pair_count) {
+  int32_t end;
+  int64_t *live = tn_plan_live(scratch, buffers, count, &end), most = 0;
+  for (size_t i = 0; i < pair_count; i++)
+    live[pairs[i].at] -= tn_plan_saves(&pairs[i], buffers);
+  for (int32_t t = 0; t <= end; t++)
+    most = live[t] > most ? live[t] : most;
   return most;
 }
 
@@ -170,16 +244,24 @@ static int64_t search(tn_arena *scratch, struct placing *p, struct item *items, 
   return best;
 }
 
-int64_t tn_plan_arena(tn_arena *scratch, struct tn_plan_buffer *buffers, size_t count, int64_t *low_bound) {
+int64_t tn_plan_arena(tn_arena *scratch, struct tn_plan_buffer *buffers, size_t count,
+                      const struct tn_plan_pair *pairs, size_t pair_count, int64_t *low_bound) {
   static const order orders[] = {by_size, by_area, by_duration, by_start};
   struct item *items = TN_NEW_ARRAY(scratch, struct item, count),
               *first = TN_NEW_ARRAY(scratch, struct item, count);
   for (size_t i = 0; i < count; i++)
     items[i] = (struct item){tn_round_up(buffers[i].bytes, TN_PLAN_ALIGN), buffers[i].first, buffers[i].last,
-                             (uint32_t)i};
-  *low_bound = count ? busiest(scratch, items, count) : 0;
-  struct placing p = {TN_NEW_ARRAY(scratch, const struct item *, count), TN_NEW_ARRAY(scratch, int64_t, count),
-                      count};
+                             (uint32_t)i, false};
+  for (size_t i = 0; i < pair_count; i++)
+    if (pairs[i].reach.rows != 0)
+      items[pairs[i].from].paired = items[pairs[i].to].paired = true;
+  *low_bound = count ? busiest(scratch, buffers, count, pairs, pair_count) : 0;
+  struct placing p = {.placed = TN_NEW_ARRAY(scratch, const struct item *, count),
+                      .offsets = TN_NEW_ARRAY(scratch, int64_t, count),
+                      .count = count,
+                      .pairs = pairs,
+                      .pair_count = pair_count,
+                      .barred = TN_NEW_ARRAY(scratch, struct barred, count + 1)};
   int64_t *kept = TN_NEW_ARRAY(scratch, int64_t, count), best = count ? INT64_MAX : 0;
   for (size_t k = 0; k < TN_COUNT(orders) && best > *low_bound; k++) {
     qsort(items, count, sizeof *items, orders[k]);
