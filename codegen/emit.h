@@ -72,8 +72,12 @@ LLVMValueRef tn_emit_dot(struct tn_emit *e, enum tn_op op, LLVMValueRef acc, LLV
 bool tn_emit_has_words(const struct tn_emit *e, int lanes);
 LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef low);
 /* The quotient x (TN_DIV) of a vector and a constant by products, the same bits; NULL where that cannot be
- * promised. emit_divide.c */
+ * promised. emit_quantize.c */
 LLVMValueRef tn_emit_quotient(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef dividend);
+/* What x, a conversion to 8 or 16 bits, rounds and adds *zero to before it converts: a float of moderate size, so
+ * that tn_emit_quantized does all that.  NULL: x is nothing of the kind. */
+const struct tn_expr *tn_quantized(const struct tn_emit *e, const struct tn_expr *x, double *zero);
+LLVMValueRef tn_emit_quantized(struct tn_emit *e, enum tn_dtype to, LLVMValueRef q, double zero);
 /* a * b + c on floats, fused where the target can. */
 LLVMValueRef tn_emit_muladd(struct tn_emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* Combines for reductions; keeps nans. */

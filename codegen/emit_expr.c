@@ -376,6 +376,13 @@ static struct tn_val emit_var(struct tn_emit *e, struct tn_point *p, const struc
 
 static struct tn_val emit_op(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
   struct tn_val arg[3] = {0};
+  double zero;
+  const struct tn_expr *rounded = tn_quantized(e, x, &zero);
+  if (rounded) {
+    struct tn_val v = tn_emit_expr(e, p, rounded);
+    if (v.vec)
+      return (struct tn_val){tn_emit_quantized(e, x->dtype, v.v, zero), true};
+  }
   bool vec = false;
   for (int i = 0; i < x->op.argc; i++) {
     arg[i] = tn_emit_expr(e, p, x->op.arg[i]);

@@ -360,6 +360,9 @@ bool tn_llvm_open(struct tn_codegen *cg) {
     t->cpu = cpu;
     t->features = tn_printf(cg->arena, "%s%s%s", base, *base && *features ? "," : "", features);
   }
+  /* LLVM would take vpdpwssd apart to shorten a chain of sums; tiles have enough chains. */
+  if (strncmp(t->triple, "x86_64", 6) == 0)
+    t->features = tn_printf(cg->arena, "+fast-dpwssd%s%s", *t->features ? "," : "", t->features);
   char *message = NULL;
   if (LLVMGetTargetFromTriple(t->triple, &cg->llvm_target, &message))
     return failed(cg, "unknown target", message);

@@ -240,7 +240,7 @@ bool tn_load(tn_ctx *ctx, const struct tn_options *o, const struct tn_given *giv
   if (!import_model(ctx, o, given, out) || (!o->stop_after && !all_static(ctx, o, out->module)))
     return false;
   struct tn_pass_options p = {.level = o->opt, .small = o->small, .verify_each = o->verify_each};
-  p.winograd = o->opt >= 3 && roomy(o->target);
+  p.roomy = o->opt >= 3 && roomy(o->target);
   p.print_after = o->print_after.at;
   p.print_after_count = o->print_after.count;
   p.disable = o->disable.at;

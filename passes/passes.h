@@ -27,7 +27,7 @@ struct tn_pass_progress {
 struct tn_pass_options {
   int level;        /* 0 to 3: the steps of passes.def up to this level run */
   bool small;       /* -Os: prefer fewer bytes to more speed */
-  bool winograd;    /* convolutions may take four times the weights and more memory where that is faster */
+  bool roomy;       /* memory is cheap beside time: weights may take four times, images twice their bytes */
   bool verify_each; /* tn_verify after each pass, a violation is a bug of that pass */
   int64_t
       fold_limit; /* results of more bytes, and much larger than their operands, are not folded; 0: 64 KiB */

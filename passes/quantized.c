@@ -66,6 +66,26 @@ static struct tn_value *zero_of(struct tn_build *b, struct tn_value *z, enum tn_
   return cast && cast->in[0]->type.dtype == dtype ? cast->in[0] : NULL;
 }
 
+/* The constant less `zero`, in i8, or in i16 where that does not fit; NULL: neither does. */
+static struct tn_value *narrowed(struct tn_build *b, const struct tn_tensor *t, int64_t zero) {
+  int64_t count, low = 0, high = 0;
+  tn_type_count(&t->type, &count);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t v = tn_tensor_int(t, i) - zero;
+    low = v < low ? v : low;
+    high = v > high ? v : high;
+  }
+  if (low < -32768 || high > 32767)
+    return NULL;
+  struct tn_type type = t->type;
+  type.dtype = low < -128 || high > 127 ? TN_I16 : TN_I8;
+  type.quant = NULL;
+  uint8_t *data = TN_NEW_ARRAY(b->graph->module->arena, uint8_t, count *(int64_t)tn_dtype_size(type.dtype));
+  for (int64_t i = 0; i < count; i++)
+    tn_store_int(type.dtype, data, i, tn_tensor_int(t, i) - zero);
+  return tn_constant_bytes(b, type, data);
+}
+
 /* The integers behind an operand of a contraction.  New constants go through b. */
 static bool find_source(struct tn_build *b, struct tn_value *v, struct source *s) {
   *s = (struct source){0};
@@ -99,11 +119,10 @@ static bool find_source(struct tn_build *b, struct tn_value *v, struct source *s
     case TN_SLICE:
       break;
     default:
-      if (is_stored(v)) {
-        s->stored = v;
-        return true;
-      }
-      return false;
+      s->stored = v;
+      if (n->op == TN_CONSTANT && v->type.dtype == TN_I32) /* as folding leaves weights less their zero point */
+        s->stored = narrowed(b, tn_value_tensor(v), 0);
+      return s->stored && is_stored(s->stored);
     }
     s->move[s->moves++] = n;
   }
@@ -197,24 +216,7 @@ static struct tn_value *narrow_weights(struct tn_build *b, const struct source *
   double zero = zero_point(w);
   if (!t || isnan(zero))
     return NULL;
-  if (zero == 0 && t->type.dtype == TN_I8)
-    return w->stored;
-  int64_t count, low = 0, high = 0;
-  tn_type_count(&t->type, &count);
-  for (int64_t i = 0; i < count; i++) {
-    int64_t v = tn_tensor_int(t, i) - (int64_t)zero;
-    low = v < low ? v : low;
-    high = v > high ? v : high;
-  }
-  if (low < -32768 || high > 32767)
-    return NULL;
-  struct tn_type type = t->type;
-  type.dtype = low < -128 || high > 127 ? TN_I16 : TN_I8;
-  type.quant = NULL;
-  uint8_t *data = TN_NEW_ARRAY(b->graph->module->arena, uint8_t, count *(int64_t)tn_dtype_size(type.dtype));
-  for (int64_t i = 0; i < count; i++)
-    tn_store_int(type.dtype, data, i, tn_tensor_int(t, i) - (int64_t)zero);
-  return tn_constant_bytes(b, type, data);
+  return zero == 0 && t->type.dtype == TN_I8 ? w->stored : narrowed(b, t, (int64_t)zero);
 }
 
 /* The largest magnitude of a stored integer less any zero point of its dtype. */
@@ -296,13 +298,17 @@ static struct tn_value *weight_sum(struct tn_build *b, const struct tn_node *nod
   return tn_reduce(b, TN_REDUCE_SUM, tn_cast(b, moved_weights, TN_I32), axes, count, keep);
 }
 
-/* The image as the contraction reads it: bytes and i16 as they are stored, u16 less 32768, and the zero point
- * that goes with that (NULL: none).  False when the zero point is not one number, or of u16 known at run time
- * alone. */
-static bool image(struct tn_build *b, const struct source *x, struct tn_value **stored,
+/* The image as the contraction reads it: bytes and i16 as they are stored, u16 less 32768, bytes as i16 where
+ * `wide`, and the zero point that goes with that (NULL: none).  False when the zero point is not one number, or
+ * of u16 known at run time alone. */
+static bool image(struct tn_build *b, const struct source *x, bool wide, struct tn_value **stored,
                   struct tn_value **zero) {
   *stored = x->stored;
   *zero = x->zero ? tn_reshape(b, x->zero, 0, NULL) : NULL;
+  if (wide && tn_dtype_size(x->stored->type.dtype) == 1) {
+    *stored = tn_cast(b, x->stored, TN_I16);
+    *zero = *zero ? tn_cast(b, *zero, TN_I16) : NULL;
+  }
   if (x->stored->type.dtype != TN_U16)
     return true;
   double z = zero_point(x);
@@ -315,9 +321,11 @@ static bool image(struct tn_build *b, const struct source *x, struct tn_value **
 }
 
 /* sum (x - zx) * (w - zw), and what is to be added to it (NULL: nothing).  `largest`: what else will be added
- * in the same dtype.  NULL when it may wrap. */
-static struct tn_value *integer_sum(struct tn_build *b, struct tn_node *node, const struct source *x,
-                                    const struct source *w, double largest, struct tn_value **more) {
+ * in the same dtype.  roomy: an image may take twice its bytes, so that words are multiplied with weights of 16
+ * bits.  NULL when it may wrap. */
+static struct tn_value *integer_sum(struct tn_build *b, bool roomy, struct tn_node *node,
+                                    const struct source *x, const struct source *w, double largest,
+                                    struct tn_value **more) {
   double bound = magnitude(x) * weight_bound(node, w);
   /* A bias of an 8-bit model wraps as it does elsewhere. */
   if (tn_dtype_size(x->stored->type.dtype) > 1)
@@ -328,7 +336,8 @@ static struct tn_value *integer_sum(struct tn_build *b, struct tn_node *node, co
   enum tn_dtype acc = small ? TN_I32 : TN_I64;
   *more = NULL;
   struct tn_value *narrow = small ? narrow_weights(b, w) : NULL, *stored, *zero;
-  if (!narrow || (x->zero && !one_element(x->zero)) || !image(b, x, &stored, &zero)) {
+  if (!narrow || (x->zero && !one_element(x->zero)) ||
+      !image(b, x, roomy && narrow->type.dtype == TN_I16, &stored, &zero)) {
     enum tn_dtype wide = magnitude(x) + magnitude(w) < 1024 ? TN_I16 : TN_I32;
     return contraction(b, node, centred(b, x, wide), centred(b, w, wide), acc);
   }
@@ -402,7 +411,7 @@ static bool take_scales_out(struct tn_pass *pass, struct tn_node *node) {
   if (!last)
     last = node;
   b = tn_build_before(last);
-  struct tn_value *v = integer_sum(&b, node, &x, &w, largest, &more);
+  struct tn_value *v = integer_sum(&b, pass->options->roomy, node, &x, &w, largest, &more);
   if (!v)
     return true;
   if (bias)
@@ -450,7 +459,7 @@ static bool keep_bytes(struct tn_pass *pass, struct tn_node *node) {
     return true;
   struct tn_value *more = NULL, *v = NULL;
   if (!w.zeros && narrow_weights(&b, &w))
-    v = integer_sum(&b, node, &x, &w, 0, &more);
+    v = integer_sum(&b, pass->options->roomy, node, &x, &w, 0, &more);
   else
     v = runtime_weights(&b, node, &x, &w, &more);
   if (!v)

@@ -117,7 +117,7 @@ static bool rewrite(struct tn_pass *pass, struct tn_node *node) {
 }
 
 bool tn_pass_winograd(struct tn_pass *pass, struct tn_module *module) {
-  if (!pass->options->winograd || pass->options->small)
+  if (!pass->options->roomy || pass->options->small)
     return true;
   bool good = tn_pass_each(pass, module->main, rewrite);
   tn_remove_dead(pass, module);

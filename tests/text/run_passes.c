@@ -44,7 +44,7 @@ static bool run(void *user) {
   if (!module || !tn_verify(module, "reading"))
     return false;
   struct tn_pass_options options = {
-      .level = 2, .winograd = true, .verify_each = true, .evaluate = evaluate, .print = print};
+      .level = 2, .roomy = true, .verify_each = true, .evaluate = evaluate, .print = print};
   for (int i = 0; i < job->count; i++)
     if (!run_one(module, job->passes[i], &options))
       return false;

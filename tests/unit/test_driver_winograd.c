@@ -52,7 +52,7 @@ static bool compute(void *user) {
   tn_graph_output(m->main, tn_binary(&b, TN_MAX, sum, tn_const_float(&b, TN_F32, 0)));
 
   struct tn_pass_options passes = {
-      .level = 3, .winograd = job->winograd, .verify_each = true, .evaluate = evaluate};
+      .level = 3, .roomy = job->winograd, .verify_each = true, .evaluate = evaluate};
   struct tn_target_options target = {.opt = 3, .threads = 1};
   if (!tn_run_passes(m, &passes))
     return false;
