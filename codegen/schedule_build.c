@@ -205,9 +205,11 @@ static void find_loads(struct term_loads *l, struct tn_expr *e) {
       find_loads(l, e->op.arg[i]);
 }
 
-/* The loop whose iterations can share what is loaded along the axis; else one that hides latency. */
+/* The loop whose iterations can share what is loaded along the axis; else one that hides latency.  The
+ * innermost one, whose neighbours lie nearest, unless another is much longer and that one does not fill half a
+ * tile; full: iterations that fill one. */
 static struct tn_var *choose_rows(const struct tn_band *b, const struct term_loads *l,
-                                  const struct tn_var *axis, bool *shares) {
+                                  const struct tn_var *axis, int64_t full, bool *shares) {
   struct tn_var *best = NULL;
   *shares = false;
   for (int i = b->loops - 1; i >= 0; i--) {
@@ -220,7 +222,7 @@ static struct tn_var *choose_rows(const struct tn_band *b, const struct term_loa
       uses |= tn_ex_uses(l->load[k], v);
     }
     share &= uses;
-    if (!best || (share && (!*shares || v->extent > 4 * best->extent))) {
+    if (!best || (share && (!*shares || (v->extent > 4 * best->extent && 2 * best->extent < full)))) {
       best = v;
       *shares = share;
     }
@@ -237,6 +239,38 @@ static int accumulators(const struct tn_target *t, enum tn_dtype dtype) {
   return dtype == TN_I32 ? t->vector_regs / 4 : t->vector_regs * 3 / 4;
 }
 
+/* Neighbouring rows that read the same elements: row i reads those from `step` * i on, `taps` of them. */
+struct window {
+  int64_t step, taps; /* taps 0: nothing is shared */
+};
+
+/* The window that rows of a convolution have on the image, when the steps of the sum along it are unrolled. */
+static struct window window_of(const struct tn_stmt *r, const struct term_loads *l, const struct tn_var *axis,
+                               const struct tn_var *row) {
+  int64_t all = 1, along, step;
+  for (int i = 0; i < r->reduce.count; i++)
+    all *= r->reduce.var[i]->extent;
+  for (int k = 0; k < l->count && axis && row; k++) {
+    const struct tn_expr *load = l->load[k];
+    if (!tn_ex_uses(load, axis) || !tn_ex_stride(load->load.index, row, &along) || along <= 0)
+      continue;
+    for (int i = r->reduce.count - 1; i >= (all <= 9 ? 0 : r->reduce.count - 1) && i >= 0; i--)
+      if (tn_ex_stride(load->load.index, r->reduce.var[i], &step) && step > 0 && along % step == 0 &&
+          along / step < r->reduce.var[i]->extent)
+        return (struct window){along / step, r->reduce.var[i]->extent};
+  }
+  return (struct window){0, 0};
+}
+
+/* Rows of a tile that has its sums, all that the rows read at a step and the other operand in registers: what
+ * does not fit is stored and loaded again. */
+static int64_t rows_in_registers(const struct tn_target *t, struct window w, int64_t vectors) {
+  int64_t rows = 1;
+  while ((rows + 1 + w.step * rows + w.taps + 1) * vectors + 1 <= t->vector_regs)
+    rows++;
+  return rows;
+}
+
 void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                               struct tn_var *axis, int lanes) {
   if (tn_build_contraction(t, b, c, axis, lanes))
@@ -245,13 +279,17 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   struct term_loads loads = {.seen = TN_NEW_ARRAY(n->arena, bool, n->next_id + 1)};
   find_loads(&loads, b->reduce->reduce.term);
   bool shares;
-  struct tn_var *row_axis = choose_rows(b, &loads, axis, &shares);
-  int64_t m = row_axis ? row_axis->extent : 1;
-  int64_t columns = axis ? axis->extent : 1;
+  int64_t columns = axis ? axis->extent : 1, across = (columns + lanes - 1) / lanes;
   int budget = accumulators(t, b->reduce->reduce.acc->dtype), most_vectors = t->vector_bytes ? 2 : 4;
+  struct tn_var *row_axis = choose_rows(b, &loads, axis, budget / (across < 8 ? across : 8), &shares);
+  int64_t m = row_axis ? row_axis->extent : 1;
   if (!shares && budget > 4)
     budget = 4;
-  int64_t across = (columns + lanes - 1) / lanes;
+  struct window window = window_of(b->reduce, &loads, axis, shares ? row_axis : NULL);
+  if (window.taps && t->vector_bytes) {
+    most_vectors = rows_in_registers(t, window, 2) < 4 ? 1 : 2; /* eight sums hide an addition's latency */
+    budget = most_vectors * (int)rows_in_registers(t, window, most_vectors);
+  }
   int vectors = (int)(across < most_vectors || (!shares && t->masked && across <= 4) ? across : most_vectors);
   if (m < budget / most_vectors) {
     int64_t want = budget / m;
