@@ -343,14 +343,18 @@ static void emit_loop(struct tn_emit *e, struct points *pts, const struct tn_stm
   case TN_LOOP_TILE: {
     struct points inner = {.count = pts->count * (int)var->extent};
     inner.at = TN_NEW_ARRAY(e->arena, struct tn_point, inner.count);
+    /* Inside of lanes the points around stay neighbours: vectors of a row, which share what the row loads. */
+    bool around = e->lane;
     for (int i = 0; i < inner.count; i++) {
-      inner.at[i] = new_point(e, &pts->at[i / var->extent]);
-      inner.at[i].var[var->id] = (struct tn_val){tn_emit_index(e, i % var->extent), false};
+      inner.at[i] = new_point(e, &pts->at[around ? i % pts->count : i / var->extent]);
+      inner.at[i].var[var->id] =
+          (struct tn_val){tn_emit_index(e, around ? i / pts->count : i % var->extent), false};
     }
     uint64_t before = e->tiled;
     const struct tn_var *outer_tile = e->tile;
     struct tn_point *outer_points = e->tile_points;
-    e->tile = var;
+    if (!around)
+      e->tile = var;
     e->tile_points = inner.at;
     if (inner.count > 1)
       e->tiled |= bit_of(var);
@@ -375,16 +379,18 @@ static void emit_let(struct tn_emit *e, struct points *pts, const struct tn_stmt
       if (st->kind == TN_ST_LET) {
         LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b);
         LLVMPositionBuilder(e->b, e->entry, LLVMGetFirstInstruction(e->entry));
-        LLVMValueRef slot = LLVMBuildAlloca(e->b, tn_emit_type(e, var->dtype), var->name);
+        LLVMTypeRef type = tn_emit_widen(e, tn_emit_type(e, var->dtype), e->lane);
+        LLVMValueRef slot = LLVMBuildAlloca(e->b, type, var->name);
         LLVMPositionBuilderAtEnd(e->b, here);
-        pts->at[i].var[var->id] = (struct tn_val){slot, false};
+        pts->at[i].var[var->id] = (struct tn_val){slot, e->lane};
       }
-      LLVMBuildStore(e->b, v.v, pts->at[i].var[var->id].v);
+      struct tn_val slot = pts->at[i].var[var->id];
+      LLVMBuildStore(e->b, slot.vec ? tn_emit_widened(e, v) : v.v, slot.v);
     } else {
       pts->at[i].var[var->id] = v;
     }
   }
-  if (pts->count > 1)
+  if (pts->count > 1 || var->is_set) /* iterations of a tile loop inside may set it one after the other */
     e->tiled |= bit_of(var);
   else
     e->first.var[var->id] = pts->at[0].var[var->id];

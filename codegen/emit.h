@@ -18,7 +18,7 @@ struct tn_val {
 
 /* One iteration of the tile loops around: the variables' values there, and what was emitted already. */
 struct tn_point {
-  struct tn_val *var;  /* by variable id; a SET variable's is the address of its slot */
+  struct tn_val *var;  /* by variable id; a SET variable's is the address of its slot, of a vector when `vec` */
   struct tn_val *memo; /* by expression id */
   int *stamp;          /* memo entry is valid when it equals tn_emit.stamp */
 };

@@ -371,7 +371,8 @@ static struct tn_val emit_var(struct tn_emit *e, struct tn_point *p, const struc
            var->name, var->id);
   if (!var->is_set)
     return v;
-  return scalar(LLVMBuildLoad2(e->b, tn_emit_type(e, var->dtype), v.v, ""));
+  LLVMTypeRef type = tn_emit_widen(e, tn_emit_type(e, var->dtype), v.vec);
+  return (struct tn_val){LLVMBuildLoad2(e->b, type, v.v, ""), v.vec};
 }
 
 static struct tn_val emit_op(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {

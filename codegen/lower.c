@@ -3,7 +3,7 @@
  * Values inside the kernel are inlined: asking for an element of one gives the expression of the node that
  * defines it.  Values outside are parameters and give loads; constants of one element give immediates.  A
  * kernel is either pointwise (loops over the results), a reduction with its epilogue, several of both by rows
- * (lower_rows.c), or one op with a nest of its own. */
+ * (lower_rows.c), a reduction that is pooled (lower_pool.c), or one op with a nest of its own. */
 #include "codegen/lower.h"
 
 struct memo_entry {
@@ -42,6 +42,8 @@ struct tn_lower_state {
   const struct tn_value *head;
   int out_count;
   struct tn_value *const *outs;
+  const struct tn_node *pool; /* of what is stored of `head`, or NULL */
+  struct tn_window_part *windows;
 };
 
 static tn_ctx *lower_ctx(const struct tn_lower *l) {
@@ -317,6 +319,11 @@ void tn_result(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value, 
   struct tn_lower_state *s = l->state;
   if (s->head && value == s->head) {
     s->head = NULL;
+    if (s->pool) {
+      tn_pool_element(l, c, &s->windows, s->pool, value, idx, element, s->out_count, s->outs);
+      s->head = value;
+      return;
+    }
     s->anchor = value;
     s->at = idx;
     s->acc = element;
@@ -338,7 +345,7 @@ void tn_result(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value, 
 /* ---- loops over results ------------------------------------------------------------------------------------
  */
 
-static struct tn_cursor loops_over(struct tn_cursor *c, int rank, const int64_t *extent, struct tn_expr **idx) {
+struct tn_cursor tn_loops_over(struct tn_cursor *c, int rank, const int64_t *extent, struct tn_expr **idx) {
   struct tn_cursor in = *c;
   for (int d = 0; d < rank; d++) {
     if (extent[d] == 1) {
@@ -360,7 +367,7 @@ static void store_box(struct tn_lower *l, struct tn_cursor *c, struct tn_value *
     if (extent[d] <= 0)
       return;
   struct tn_expr *idx[TN_MAX_RANK], *at[TN_MAX_RANK];
-  struct tn_cursor in = loops_over(c, rank, extent, idx);
+  struct tn_cursor in = tn_loops_over(c, rank, extent, idx);
   for (int d = 0; d < rank; d++)
     at[d] = tn_ix_offset(l->nest, idx[d], offset[d]);
   tn_result(l, &in, out, at, element ? element : tn_element(l, source, idx), NULL);
@@ -431,7 +438,7 @@ static void lower_pointwise(struct tn_lower *l, int count, struct tn_value *cons
     struct tn_expr *idx[TN_MAX_RANK];
     if (value_count(l, outs[i]) == 0)
       continue;
-    struct tn_cursor in = loops_over(&c, outs[i]->type.rank, outs[i]->type.dim, idx);
+    struct tn_cursor in = tn_loops_over(&c, outs[i]->type.rank, outs[i]->type.dim, idx);
     const struct tn_definition *d = inside ? tn_definition_of(def->op) : NULL;
     struct tn_expr *e = d && d->element && !s->region ? d->element(l, def, outs[i]->def_index, idx)
                                                       : tn_element(l, outs[i], idx);
@@ -447,35 +454,40 @@ static void lower_pointwise(struct tn_lower *l, int count, struct tn_value *cons
   }
 }
 
+struct tn_expr *tn_lower_sum(struct tn_lower *l, struct tn_cursor *c, const struct tn_node *node,
+                             const struct tn_reduction *r, struct tn_expr *const *i) {
+  struct tn_nest *n = l->nest;
+  const struct tn_definition *d = tn_definition_of(node->op);
+  struct tn_expr *over[TN_MAX_REDUCE];
+  struct tn_var *vars[TN_MAX_REDUCE];
+  int loops = 0;
+  for (int k = 0; k < r->count; k++) {
+    over[k] = tn_ix(n, 0);
+    if (r->extent[k] == 1)
+      continue;
+    vars[loops] = tn_loop_var(n, "r", r->extent[k]);
+    over[k] = tn_ex_var(n, vars[loops++]);
+  }
+  struct tn_var *acc = tn_value_var(n, "acc", r->acc);
+  tn_st_reduce(c, acc, r->combine, NULL, loops, vars, d->reduce.term(l, node, i, over));
+  return tn_ex_cast(n, tn_ex_var(n, acc), node->out[0]->type.dtype);
+}
+
 static void lower_reduction(struct tn_lower *l, struct tn_node *anchor, const struct tn_definition *d,
                             int count, struct tn_value *const *outs) {
-  struct tn_nest *n = l->nest;
   struct tn_reduction r = {0};
   d->reduce.shape(anchor, &r);
   for (int k = 0; k < r.domain_rank; k++)
     if (r.domain[k] == 0)
       return;
-  struct tn_cursor c = tn_at_body(n);
-  struct tn_expr *i[TN_MAX_REDUCE], *over[TN_MAX_REDUCE], *idx[TN_MAX_RANK];
-  struct tn_var *vars[TN_MAX_REDUCE];
-  struct tn_cursor in = loops_over(&c, r.domain_rank, r.domain, i);
+  struct tn_cursor c = tn_at_body(l->nest);
+  struct tn_expr *i[TN_MAX_REDUCE], *idx[TN_MAX_RANK];
+  struct tn_cursor in = tn_loops_over(&c, r.domain_rank, r.domain, i);
   d->reduce.at(l, anchor, i, idx);
-  int loops = 0;
-  for (int k = 0; k < r.count; k++) {
-    if (r.extent[k] == 1) {
-      over[k] = tn_ix(n, 0);
-      continue;
-    }
-    vars[loops] = tn_loop_var(n, "r", r.extent[k]);
-    over[k] = tn_ex_var(n, vars[loops++]);
-  }
-  struct tn_var *acc = tn_value_var(n, "acc", r.acc);
-  struct tn_expr *term = d->reduce.term(l, anchor, i, over);
-  tn_st_reduce(&in, acc, r.combine, NULL, loops, vars, term);
   struct tn_lower_state *s = l->state;
+  s->acc = tn_lower_sum(l, &in, anchor, &r, i);
   s->anchor = anchor->out[0];
   s->at = idx;
-  s->acc = tn_ex_cast(n, tn_ex_var(n, acc), anchor->out[0]->type.dtype);
   for (int k = 0; k < count; k++)
     tn_result(l, &in, outs[k], idx, tn_element(l, outs[k], idx), NULL);
 }
@@ -506,15 +518,16 @@ static void count_work(struct tn_lower *l) {
 /* ---- entry -------------------------------------------------------------------------------------------------
  */
 
-static struct tn_node *find_anchor(struct tn_node *kernel) {
-  int64_t at = tn_get_int(kernel, TN_KERNEL_anchor);
+/* The node of the region whose number an attribute is; NULL: none. */
+static struct tn_node *find_node(struct tn_node *kernel, int attribute) {
+  int64_t at = tn_get_int(kernel, attribute);
   if (at < 0)
     return NULL;
   struct tn_node *node = kernel->region[0]->first;
   while (node && at-- > 0)
     node = node->next;
   if (!node)
-    tn_bug(kernel->home->module->ctx, "kernel '%s': its anchor is not a node of its region", kernel->name);
+    tn_bug(kernel->home->module->ctx, "kernel '%s': its anchor or pool is not a node of its region", kernel->name);
   return node;
 }
 
@@ -546,7 +559,7 @@ static struct tn_nest *lower(tn_arena *arena, struct tn_node *node, bool placed)
     add_param(&l, node->out[i])->written = true;
 
   struct tn_value *const *outs = kernel ? state.region->outputs.at : node->out;
-  struct tn_node *anchor = kernel ? find_anchor(node) : node;
+  struct tn_node *anchor = kernel ? find_node(node, TN_KERNEL_anchor) : node;
   const struct tn_definition *d = anchor ? tn_definition_of(anchor->op) : NULL;
   if (anchor && !d) {
     tn_node_error(anchor,
@@ -565,8 +578,11 @@ static struct tn_nest *lower(tn_arena *arena, struct tn_node *node, bool placed)
       state.head = anchor->out[0];
       state.out_count = node->out_count;
       state.outs = outs;
+      state.pool = find_node(node, TN_KERNEL_pool);
     }
     d->nest(&l, anchor, &c);
+  } else if (kernel && find_node(node, TN_KERNEL_pool)) {
+    tn_lower_pool(&l, anchor, find_node(node, TN_KERNEL_pool), node->out_count, outs);
   } else {
     lower_reduction(&l, anchor, d, node->out_count, outs);
   }

@@ -17,6 +17,12 @@ struct tn_expr *tn_element_over(struct tn_lower *l, struct tn_value *value, stru
 struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, int first,
                                 struct tn_expr *const *idx);
 
+/* Serial loops over a box; idx: its positions.  The cursor is in the innermost one. */
+struct tn_cursor tn_loops_over(struct tn_cursor *c, int rank, const int64_t *extent, struct tn_expr **idx);
+/* The reduction's sum for domain point `i` at c, in the dtype of the node's result. */
+struct tn_expr *tn_lower_sum(struct tn_lower *l, struct tn_cursor *c, const struct tn_node *node,
+                             const struct tn_reduction *r, struct tn_expr *const *i);
+
 /* A kernel with the attribute `rows`. */
 void tn_lower_rows(struct tn_lower *l, struct tn_node *kernel);
 
@@ -24,5 +30,14 @@ void tn_lower_rows(struct tn_lower *l, struct tn_node *kernel);
 void tn_order_blocks(struct tn_nest *n, int64_t rows);
 /* Whether in that order nothing is stored in the arena over what is still to be loaded. */
 bool tn_order_holds(struct tn_nest *n);
+/* A kernel with the attribute `pool`, whose anchor is a reduction. */
+void tn_lower_pool(struct tn_lower *l, const struct tn_node *anchor, const struct tn_node *pool, int count,
+                   struct tn_value *const *outs);
+/* Element idx of `head`, which an anchor with a nest of its own stores, on its way into the pool: the last one of a
+ * window stores the results.  *parts: windows that have begun, NULL at first. */
+struct tn_window_part;
+void tn_pool_element(struct tn_lower *l, struct tn_cursor *c, struct tn_window_part **parts,
+                     const struct tn_node *pool, const struct tn_value *head, struct tn_expr *const *idx,
+                     struct tn_expr *element, int count, struct tn_value *const *outs);
 
 #endif

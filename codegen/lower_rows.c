@@ -28,23 +28,9 @@ static struct tn_cursor loops(struct tn_cursor *c, const struct tn_type *type, i
 /* acc = the reduction's element that domain point `i` is about. */
 static struct tn_expr *reduce(struct tn_lower *l, struct tn_cursor *c, const struct tn_node *node,
                               struct tn_expr *const *i) {
-  struct tn_nest *n = l->nest;
-  const struct tn_definition *d = tn_definition_of(node->op);
   struct tn_reduction r = {0};
-  d->reduce.shape(node, &r);
-  struct tn_expr *over[TN_MAX_REDUCE];
-  struct tn_var *vars[TN_MAX_REDUCE];
-  int count = 0;
-  for (int k = 0; k < r.count; k++) {
-    over[k] = tn_ix(n, 0);
-    if (r.extent[k] == 1)
-      continue;
-    vars[count] = tn_loop_var(n, "r", r.extent[k]);
-    over[k] = tn_ex_var(n, vars[count++]);
-  }
-  struct tn_var *acc = tn_value_var(n, "acc", r.acc);
-  tn_st_reduce(c, acc, r.combine, NULL, count, vars, d->reduce.term(l, node, i, over));
-  return tn_ex_cast(n, tn_ex_var(n, acc), node->out[0]->type.dtype);
+  tn_definition_of(node->op)->reduce.shape(node, &r);
+  return tn_lower_sum(l, c, node, &r, i);
 }
 
 /* The product that the value ends: it is computed from that element by element, through nothing that is kept.

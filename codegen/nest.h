@@ -219,6 +219,7 @@ struct tn_cursor tn_st_loop(struct tn_cursor *c, struct tn_var *var, enum tn_loo
 struct tn_stmt *tn_st_reduce(struct tn_cursor *c, struct tn_var *acc, enum tn_op combine, struct tn_expr *init,
                              int count, struct tn_var *const *vars, struct tn_expr *term);
 struct tn_expr *tn_st_let(struct tn_cursor *c, const char *name, struct tn_expr *value); /* the new variable */
+void tn_st_let_again(struct tn_cursor *c, struct tn_var *var, struct tn_expr *value); /* in a copy of its loops */
 void tn_st_set(struct tn_cursor *c, struct tn_expr *var, struct tn_expr *value);
 void tn_st_store(struct tn_cursor *c, struct tn_buf *buf, struct tn_expr *index, struct tn_expr *value,
                  struct tn_expr *guard);

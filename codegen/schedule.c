@@ -74,6 +74,8 @@ static bool independent(const struct tn_band *b) {
     for (const struct tn_stmt *r = b->stores; r; r = r->next) {
       if (reads(r->store.guard, s->store.buf) || (r != s && reads(r->store.value, s->store.buf)))
         return false;
+      if (b->set && reads(b->set->let.value, s->store.buf))
+        return false;
       if (reads(r->store.value, s->store.buf) &&
           (reads_but(r->store.value, s->store.buf, s->store.index) || !tells_iterations(b, s->store.index)))
         return false;
@@ -81,6 +83,35 @@ static bool independent(const struct tn_band *b) {
     if (b->reduce && reads(b->reduce->reduce.term, s->store.buf))
       return false;
   }
+  return true;
+}
+
+/* set p = p combined with something else. */
+static bool combines(const struct tn_stmt *set) {
+  const struct tn_expr *e = set->let.value;
+  if (e->kind != TN_EX_OP || e->op.argc != 2 || (e->op.op != TN_ADD && e->op.op != TN_MAX && e->op.op != TN_MIN))
+    return false;
+  bool first = e->op.arg[0]->kind == TN_EX_VAR && e->op.arg[0]->var == set->let.var;
+  const struct tn_expr *p = e->op.arg[!first];
+  return p->kind == TN_EX_VAR && p->var == set->let.var && !tn_ex_uses(e->op.arg[first], set->let.var);
+}
+
+/* let; loops over a window { reduce, set } */
+static bool find_pooled(struct tn_stmt *let, struct tn_band *band) {
+  struct tn_stmt *s = let->next;
+  if (!let->let.var->is_set || !s || s->kind != TN_ST_LOOP)
+    return false;
+  for (; s && s->kind == TN_ST_LOOP && band->windows < TN_MAX_REDUCE; s = s->loop.body) {
+    if (s->loop.kind != TN_LOOP_SERIAL || (s != let->next && s->next))
+      return false;
+    band->window[band->windows++] = s->loop.var;
+  }
+  if (!s || s->kind != TN_ST_REDUCE || !s->next || s->next->kind != TN_ST_SET || s->next->next ||
+      s->next->let.var != let->let.var || !combines(s->next))
+    return false;
+  band->let = let;
+  band->reduce = s;
+  band->set = s->next;
   return true;
 }
 
@@ -95,10 +126,11 @@ static bool find_band(struct tn_nest *n, struct tn_stmt *first, struct tn_band *
     if (s->kind == TN_ST_LOOP && s->next)
       return false;
   }
-  if (s->kind == TN_ST_REDUCE) {
+  if (s->kind == TN_ST_LET && !find_pooled(s, band))
+    return false;
+  if (s->kind == TN_ST_REDUCE)
     band->reduce = s;
-    s = s->next;
-  }
+  s = band->let ? s->next->next : band->reduce ? s->next : s;
   band->stores = s;
   if (!band->loops && s != first->next) /* statements without a loop around: only a reduction stands alone */
     return false;
@@ -116,6 +148,8 @@ static void replace_in_band(struct tn_band *b, int count, struct tn_var *const *
     tn_st_replace(b->nest, b->reduce, count, vars, values);
     b->reduce->next = rest;
   }
+  if (b->set)
+    tn_st_replace(b->nest, b->set, count, vars, values);
   tn_st_replace(b->nest, b->stores, count, vars, values);
 }
 
@@ -151,6 +185,11 @@ static struct tn_expr *band_expr(const struct tn_band *b, int at) {
   if (b->reduce) {
     if (at == 0)
       return b->reduce->reduce.term;
+    at--;
+  }
+  if (b->set) {
+    if (at == 0)
+      return b->set->let.value;
     at--;
   }
   for (const struct tn_stmt *s = b->stores; s; s = s->next) {
@@ -412,11 +451,10 @@ void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct 
 
 #define MIN_MASKED_SUM 5 /* elements that are quicker combined across one vector than one by one */
 
-/* The loop over which a reduction has its lanes; NULL: none.  *over_reduction: they had better be over its own
- * innermost loop. */
-static struct tn_var *reduction_axis(const struct tn_target *t, struct tn_band *b, int lanes,
-                                     bool *over_reduction) {
+struct tn_var *tn_reduction_axis(const struct tn_target *t, struct tn_band *b, int *lanes_of_it,
+                                 bool *over_reduction) {
   struct tn_stmt *r = b->reduce;
+  int lanes = *lanes_of_it = natural_lanes(t, b);
   struct tn_var *axis = NULL;
   double best = 1e300;
   for (int i = b->loops - 1; i >= 0 && lanes > 0; i--) {
@@ -449,9 +487,9 @@ static struct tn_var *reduction_axis(const struct tn_target *t, struct tn_band *
 static void schedule_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
   tn_dot_band(t, b);
   tn_half_band(t, b, c);
-  int lanes = natural_lanes(t, b);
+  int lanes;
   bool over_reduction;
-  struct tn_var *axis = reduction_axis(t, b, lanes, &over_reduction);
+  struct tn_var *axis = tn_reduction_axis(t, b, &lanes, &over_reduction);
   if (over_reduction)
     tn_build_lanes_over_reduction(t, b, c, lanes);
   else if (!tn_build_few_columns(t, b, c, axis, lanes))
@@ -463,7 +501,9 @@ void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cu
     return;
   if (b->loops)
     collapse(b);
-  if (b->reduce)
+  if (b->let)
+    tn_schedule_pooled(t, b, c);
+  else if (b->reduce)
     schedule_reduction(t, b, c);
   else
     tn_schedule_pointwise(t, b, c);
@@ -474,8 +514,9 @@ void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cu
 double tn_product_cycles(const struct tn_target *t, const struct tn_band *band) {
   struct tn_band b = *band;
   bool over_reduction;
-  int lanes = natural_lanes(t, &b);
-  double cycles = tn_contraction_cycles(t, &b, reduction_axis(t, &b, lanes, &over_reduction), lanes);
+  int lanes;
+  struct tn_var *axis = tn_reduction_axis(t, &b, &lanes, &over_reduction);
+  double cycles = tn_contraction_cycles(t, &b, axis, lanes);
   for (int i = 0; i < b.loops; i++)
     cycles *= (double)b.loop[i]->extent;
   return cycles;
@@ -485,8 +526,8 @@ double tn_product_cycles(const struct tn_target *t, const struct tn_band *band) 
 static struct tn_expr *product_columns(const struct tn_target *t, struct tn_band *b, struct tn_var **axis,
                                        bool *stages) {
   bool over_reduction;
-  int lanes = natural_lanes(t, b);
-  *axis = reduction_axis(t, b, lanes, &over_reduction);
+  int lanes;
+  *axis = tn_reduction_axis(t, b, &lanes, &over_reduction);
   return *axis ? tn_contraction_columns(t, b, *axis, lanes, stages) : NULL;
 }
 

@@ -7,13 +7,17 @@
 /* Iterations for each thread, so that their shares are about equal. */
 #define TN_RANGES_A_THREAD 4
 
-/* A perfect nest of loops around [reduce] stores. */
+/* A perfect nest of loops around [reduce] stores; or, pooled: around let, loops over a window { reduce, set }, stores.
+ */
 struct tn_band {
   struct tn_nest *nest;
   int loops; /* outermost first */
   struct tn_var *loop[TN_MAX_REDUCE];
-  struct tn_stmt *reduce; /* NULL: pointwise; its `next` is `stores` */
+  struct tn_stmt *reduce; /* NULL: pointwise; its `next` is `stores` (pooled: `set`, which ends its list) */
   struct tn_stmt *stores;
+  struct tn_stmt *let, *set; /* pooled: of the variable in which the window's elements are combined; else NULL */
+  int windows;
+  struct tn_var *window[TN_MAX_REDUCE];
   int jam;    /* iterations of tile loops around it */
   bool ahead; /* not to be built: its operands are prepared in front of the loops around it, scratch apart,
                  which is filled inside */
@@ -56,10 +60,12 @@ struct tn_contraction {
   struct tn_expr *columns, *rows; /* its operands that change with the columns, with the rows */
   bool columns_first;
   int64_t steps; /* of the sum */
+  int64_t window; /* elements that are pooled; 1: none are */
   /* the choice */
   int tile_rows[2], tile_vectors;
+  bool window_in_tile; /* else window loops are around the sums of a tile */
   bool stage_rows, stage_columns;
-  double cycles; /* of all results */
+  double cycles; /* of all sums */
 };
 int64_t tn_extent_of(const struct tn_var *v); /* 1 for NULL */
 /* Cuts a row loop into blocks of `rows`, and what is left: at most two cuts. */
@@ -102,11 +108,16 @@ bool tn_build_contraction(const struct tn_target *t, struct tn_band *b, struct t
                           struct tn_var *axis, int lanes);
 /* Whether the band is such a sum with enough rows that staging its column operand pays. */
 bool tn_contraction_stages(const struct tn_target *t, struct tn_band *b, struct tn_var *axis, int lanes);
-/* Cycles of that tile for each result, estimated; huge when the band is no such sum. */
+/* Cycles of that tile for each sum, estimated; huge when the band is no such sum. */
 double tn_contraction_cycles(const struct tn_target *t, struct tn_band *b, struct tn_var *axis, int lanes);
 /* Such a sum with few columns and its lanes along the sum, where that is faster; false: nothing built. */
 bool tn_build_few_columns(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                           struct tn_var *axis, int lanes);
+/* A pooled band: in the registers of a contraction's tile, or by way of scratch.  schedule_pool.c */
+void tn_schedule_pooled(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
+/* The loop over which a reduction has its lanes, and how many; NULL: none.  *over_reduction: they had better be over
+ * its own innermost loop. */
+struct tn_var *tn_reduction_axis(const struct tn_target *t, struct tn_band *b, int *lanes, bool *over_reduction);
 /* Splits a pointwise band's loop by the divisor of a quotient over it, likewise. */
 bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 /* Cuts a loop where a border ends and schedules the pieces; false (and nothing built) when no

@@ -89,7 +89,9 @@ static double step_cycles(const struct tn_contraction *k, int64_t rows, int64_t 
   return cycles + 0.4 + 0.05 * loads;
 }
 
-static double tile_cycles(const struct tn_contraction *k, const int64_t rows[2], int vectors) {
+/* window: elements of a pool's window in the tile; the others come one after the other, into registers that the sums
+ * push out. */
+static double tile_cycles(const struct tn_contraction *k, const int64_t rows[2], int64_t window, int vectors) {
   struct tn_cut outer[2], inner[2];
   int outers = tn_cut_rows(tn_extent_of(k->row[1]), rows[1], outer);
   int inners = tn_cut_rows(tn_extent_of(k->row[0]), rows[0], inner);
@@ -99,37 +101,39 @@ static double tile_cycles(const struct tn_contraction *k, const int64_t rows[2],
   for (int o = 0; o < outers; o++)
     for (int i = 0; i < inners; i++)
       for (int s = 0; s < seg_count; s++) {
-        int64_t tile = outer[o].rows * inner[i].rows;
-        double times = (double)(outer[o].whole * inner[i].whole * segs[s].whole);
-        double step = step_cycles(k, tile, segs[s].vectors);
-        total += times * (step * (double)k->steps + 8 + 1.5 * (double)(tile * segs[s].vectors));
+        int64_t tile = outer[o].rows * inner[i].rows * window;
+        double times = (double)(outer[o].whole * inner[i].whole * segs[s].whole * (k->window / window));
+        double step = step_cycles(k, tile, segs[s].vectors), end = window < k->window ? 3 : 1.5;
+        total += times * (step * (double)k->steps + 8 + end * (double)(tile * segs[s].vectors));
       }
   return total * (1 + (k->t->small ? 0.05 : 0.01) * outers * inners * seg_count);
 }
 
 static void choose_tile(struct tn_contraction *k) {
   double best = 1e300;
-  int64_t inner = tn_extent_of(k->row[0]), outer = tn_extent_of(k->row[1]);
+  int64_t inner = tn_extent_of(k->row[0]), outer = tn_extent_of(k->row[1]), window = k->window;
   int regs = k->t->vector_regs;
   if (!k->t->vector_bytes && !tn_dtype_is_float(k->band->reduce->reduce.acc->dtype) && regs > SCALAR_INTEGERS)
     regs = SCALAR_INTEGERS; /* the count is of float registers there */
-  for (int vectors = 1; vectors <= MAX_TILE_VECTORS && vectors <= tn_ceil_div(k->axis->extent, k->lanes);
-       vectors++)
-    for (int64_t r0 = 1; r0 <= inner && r0 <= MAX_TILE_ROWS; r0++)
-      for (int64_t r1 = 1; r1 <= outer && r0 * r1 <= MAX_TILE_ROWS; r1++) {
-        int64_t rows[2] = {r0, r1}, need = r0 * r1 * vectors + vectors + 1;
-        if ((r1 > 1 && r0 < inner) || (need > regs && r0 * r1 * vectors > 1))
-          continue;
-        double cycles = tile_cycles(k, rows, vectors);
-        if (need > regs - 4) /* LLVM likes to load the next step early */
-          cycles *= 1.03;
-        if (cycles < best * 0.999) {
-          best = k->cycles = cycles;
-          k->tile_rows[0] = (int)r0;
-          k->tile_rows[1] = (int)r1;
-          k->tile_vectors = vectors;
+  int64_t across = tn_ceil_div(k->axis->extent, k->lanes);
+  for (int64_t in = 1; in <= window; in += window - 1 + (window == 1))
+    for (int vectors = 1; vectors <= MAX_TILE_VECTORS && vectors <= across; vectors++)
+      for (int64_t r0 = 1; r0 <= inner && r0 * in <= MAX_TILE_ROWS; r0++)
+        for (int64_t r1 = 1; r1 <= outer && r0 * r1 * in <= MAX_TILE_ROWS; r1++) {
+          int64_t rows[2] = {r0, r1}, sums = r0 * r1 * in * vectors, need = sums + vectors + 1;
+          if ((r1 > 1 && r0 < inner) || (need > regs && sums > 1))
+            continue;
+          double cycles = tile_cycles(k, rows, in, vectors);
+          if (need > regs - 4) /* LLVM likes to load the next step early */
+            cycles *= 1.03;
+          if (cycles < best * 0.999) {
+            best = k->cycles = cycles;
+            k->tile_rows[0] = (int)r0;
+            k->tile_rows[1] = (int)r1;
+            k->tile_vectors = vectors;
+            k->window_in_tile = in > 1;
+          }
         }
-      }
 }
 
 /* ---- staging -----------------------------------------------------------------------------------------------
@@ -151,7 +155,7 @@ static void choose_staging(struct tn_contraction *k) {
   int64_t blocks = tn_ceil_div(rows, (int64_t)k->tile_rows[0] * k->tile_rows[1]);
   if (k->t->small || k->t->vector_bytes < 16 || k->t->vector_regs < 16)
     return; /* scratch is dearer than time */
-  k->stage_rows = one_sum(k) && k->steps >= 16 && panels >= 2 && k->rows->loads && !plain_load(k->rows);
+  k->stage_rows = one_sum(k) && k->window == 1 && k->steps >= 16 && panels >= 2 && k->rows->loads && !plain_load(k->rows);
   if (!k->columns->loads || blocks < 2)
     return;
   if (!plain_load(k->columns)) {
@@ -182,9 +186,14 @@ static bool pack(struct tn_contraction *k, struct tn_expr *e, const struct tn_se
 
 static bool open_contraction(struct tn_contraction *k, const struct tn_target *t, struct tn_band *b,
                              struct tn_var *axis, int lanes) {
-  *k = (struct tn_contraction){.t = t, .n = b->nest, .band = b, .axis = axis, .lanes = lanes};
+  *k = (struct tn_contraction){.t = t, .n = b->nest, .band = b, .axis = axis, .lanes = lanes, .window = 1};
   if (!axis || !split_term(k))
     return false;
+  for (int i = 0; i < b->windows; i++) {
+    k->window *= b->window[i]->extent;
+    if (tn_ex_uses(k->columns, b->window[i])) /* the pool's lanes would lie along what it combines */
+      return false;
+  }
   choose_row_loops(k);
   choose_tile(k);
   choose_staging(k);
@@ -209,7 +218,7 @@ double tn_contraction_cycles(const struct tn_target *t, struct tn_band *b, struc
   struct tn_contraction k;
   if (!open_contraction(&k, t, b, axis, lanes))
     return 1e300;
-  return k.cycles / (double)(axis->extent * tn_extent_of(k.row[0]) * tn_extent_of(k.row[1]));
+  return k.cycles / (double)(axis->extent * tn_extent_of(k.row[0]) * tn_extent_of(k.row[1]) * k.window);
 }
 
 bool tn_build_contraction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,

@@ -190,5 +190,5 @@ void tn_dot_band(const struct tn_target *t, struct tn_band *b) {
   struct tn_expr *more =
       tn_ex_load(n, constant(n, "shift", sum, channels), position(n, axis, reduced, count), NULL);
   struct tn_expr *all = tn_ex_binary(n, TN_ADD, tn_ex_var(n, r->reduce.acc), more);
-  tn_st_replace(n, b->stores, 1, &r->reduce.acc, &all);
+  tn_st_replace(n, b->set ? b->set : b->stores, 1, &r->reduce.acc, &all);
 }

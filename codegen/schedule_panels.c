@@ -70,9 +70,9 @@ static int64_t rows_of(const struct tn_cut *cut, int count) {
   return rows;
 }
 
-/* Rows of a group, of both loops. */
+/* Rows of a group, of both loops and a pool's window. */
 static int64_t group_rows(const struct tn_contraction *k, const struct piece *p) {
-  return p->group_rows * (outer_of(k) ? tn_extent_of(k->row[0]) : 1);
+  return p->group_rows * (outer_of(k) ? tn_extent_of(k->row[0]) : 1) * k->window;
 }
 
 static int64_t tiles_of_group(const struct piece *p) {
@@ -281,6 +281,18 @@ struct waiting {
   struct tn_buf *from, *to;
 };
 
+/* Place of a tile's sums among those of its group that wait. */
+static struct tn_expr *place_of(const struct tn_contraction *k, const struct piece *p) {
+  struct tn_nest *n = k->n;
+  int64_t inner_rows = outer_of(k) ? tn_extent_of(k->row[0]) : 1;
+  struct tn_expr *place = tn_ix_add(n, tn_ix_scale(n, p->in_group[1], inner_rows), p->in_group[0]);
+  for (int i = 0; i < k->band->windows; i++) {
+    const struct tn_var *v = k->band->window[i];
+    place = tn_ix_add(n, tn_ix_scale(n, place, v->extent), tn_ex_var(n, k->band->window[i]));
+  }
+  return tn_ix_add(n, tn_ix_scale(n, place, p->width), p->in_width);
+}
+
 /* All tiles of one cut, over one part of the sum; *tiles: how many came before. */
 static void build_tiles(struct tn_contraction *k, struct piece *p, struct tn_cursor at, const struct part *part,
                         struct waiting w, int64_t *tiles) {
@@ -299,13 +311,17 @@ static void build_tiles(struct tn_contraction *k, struct piece *p, struct tn_cur
   struct tn_expr *columns = columns_in_place(k, p, guard), *rows = rows_in_place(k, p);
   struct tn_expr *term =
       k->columns_first ? tn_ex_binary(n, k->op, columns, rows) : tn_ex_binary(n, k->op, rows, columns);
-  int64_t inner_rows = outer_of(k) ? tn_extent_of(k->row[0]) : 1;
-  struct tn_expr *place = tn_ix_add(n, tn_ix_scale(n, p->in_group[1], inner_rows), p->in_group[0]);
-  place = tn_ix_add(n, tn_ix_scale(n, place, p->width), p->in_width);
+  struct tn_expr *place = place_of(k, p);
+  const struct tn_stmt *let = w.to ? NULL : k->band->let;
+  if (let)
+    tn_st_let_again(&at, let->let.var, let->let.value);
+  struct tn_cursor sums = at;
+  for (int i = 0; i < k->band->windows; i++)
+    sums = tn_enter_loop(&sums, k->band->window[i], k->window_in_tile ? TN_LOOP_TILE : TN_LOOP_SERIAL);
   struct tn_expr *so_far = w.from ? tn_ex_load(n, w.from, place, NULL) : r->reduce.init;
-  struct tn_stmt *sum = tn_st_reduce(&at, r->reduce.acc, TN_ADD, so_far, p->in_chunk ? 1 : r->reduce.count,
+  struct tn_stmt *sum = tn_st_reduce(&sums, r->reduce.acc, TN_ADD, so_far, p->in_chunk ? 1 : r->reduce.count,
                                      p->in_chunk ? &p->in_chunk : r->reduce.var, term);
-  int64_t jam = p->row[0]->extent * p->row[1]->extent * p->seg->vectors;
+  int64_t jam = p->row[0]->extent * p->row[1]->extent * p->seg->vectors * (k->window_in_tile ? k->window : 1);
   sum->reduce.unroll = tn_unroll_steps(k->t, sum, jam);
   if (big_panels(k, p) && (p->panels_first || p->panels_then)) {
     struct tn_expr *tile = times_plus(n, p->block[1], p->block[0]->extent, tn_ex_var(n, p->block[0]));
@@ -313,7 +329,10 @@ static void build_tiles(struct tn_contraction *k, struct piece *p, struct tn_cur
     *tiles += p->block[0]->extent * p->block[1]->extent;
   }
   if (w.to)
-    tn_st_store(&at, w.to, place, tn_ex_var(n, r->reduce.acc), NULL);
+    tn_st_store(&sums, w.to, place, tn_ex_var(n, r->reduce.acc), NULL);
+  if (let)
+    tn_st_set(&sums, tn_ex_var(n, let->let.var),
+              tn_guard_loads(n, placed(k, p, k->band->set->let.value), p->lane, guard, NULL));
   for (const struct tn_stmt *s = w.to ? NULL : k->band->stores; s; s = s->next)
     tn_st_store(&at, s->store.buf, placed(k, p, s->store.index),
                 tn_guard_loads(n, placed(k, p, s->store.value), p->lane, guard, NULL),
@@ -396,7 +415,7 @@ static void build_piece(struct tn_contraction *k, struct tn_cursor *c, struct pi
 static bool panel_stays(const struct tn_contraction *k, const struct piece *p) {
   double near = 0.75 * k->t->l1_bytes, step = (double)(k->steps * (int64_t)tn_dtype_size(k->columns->dtype));
   double panels = (double)p->seg->whole, panel = step * (double)p->width;
-  double rows = step * (double)(tn_extent_of(k->row[0]) * tn_extent_of(k->row[1]));
+  double rows = step * (double)(tn_extent_of(k->row[0]) * tn_extent_of(k->row[1]) * k->window);
   return !p->packed && panel <= near && panel * panels > near &&
          panel * panels + rows * panels < panel * panels * (double)tiles_of_group(p) + rows;
 }
@@ -413,7 +432,7 @@ static int64_t blocks_of_group(const struct tn_contraction *k, const struct piec
     bytes = rows * pitch_of(k) * size;
   int64_t most = k->t->l2_bytes * 3 / 4 / bytes;
   if (p->chunk_steps < k->steps) {
-    int64_t sums = rows * (o ? tn_extent_of(k->row[0]) : 1) * p->width;
+    int64_t sums = rows * (o ? tn_extent_of(k->row[0]) : 1) * k->window * p->width;
     int64_t fit = SUMS_BYTES / (sums * (int64_t)tn_dtype_size(k->band->reduce->reduce.acc->dtype));
     most = fit < most ? fit : most;
   }

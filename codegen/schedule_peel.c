@@ -80,21 +80,29 @@ static bool walks_along(const struct tn_expr *e, const struct tn_var *loop, bool
   return false;
 }
 
+/* A copy of the list with `at` for the loop. */
+static struct tn_stmt *replaced(struct tn_nest *n, const struct tn_stmt *list, struct tn_var *loop,
+                                struct tn_expr *at) {
+  struct tn_stmt *all = NULL, **end = &all;
+  for (const struct tn_stmt *s = list; s; s = s->next, end = &(*end)->next) {
+    *end = TN_NEW(n->arena, struct tn_stmt);
+    **end = *s;
+  }
+  *end = NULL;
+  tn_st_replace(n, all, 1, &loop, &at);
+  return all;
+}
+
 /* The band with `at` for loop i and the `loops` in its place. */
 static struct tn_band with_loops(const struct tn_band *b, int i, struct tn_expr *at, int loops,
                                  struct tn_var *const *loop) {
   struct tn_nest *n = b->nest;
   struct tn_band out = *b;
-  struct tn_stmt *all = NULL, **end = &all;
-  for (const struct tn_stmt *s = b->reduce ? b->reduce : b->stores; s; s = s->next, end = &(*end)->next) {
-    *end = TN_NEW(n->arena, struct tn_stmt);
-    **end = *s;
-  }
-  *end = NULL;
   struct tn_var *old = b->loop[i];
-  tn_st_replace(n, all, 1, &old, &at);
+  struct tn_stmt *all = replaced(n, b->reduce ? b->reduce : b->stores, old, at);
   out.reduce = b->reduce ? all : NULL;
-  out.stores = b->reduce ? all->next : all;
+  out.set = b->set ? all->next : NULL;
+  out.stores = b->set ? replaced(n, b->stores, old, at) : b->reduce ? all->next : all;
   memmove(out.loop + i + loops, out.loop + i + 1, (size_t)(b->loops - i - 1) * sizeof *out.loop);
   for (int k = 0; k < loops; k++)
     out.loop[i + k] = loop[k];

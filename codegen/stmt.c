@@ -76,11 +76,16 @@ struct tn_stmt *tn_st_reduce(struct tn_cursor *c, struct tn_var *acc, enum tn_op
   return s;
 }
 
-struct tn_expr *tn_st_let(struct tn_cursor *c, const char *name, struct tn_expr *value) {
+void tn_st_let_again(struct tn_cursor *c, struct tn_var *var, struct tn_expr *value) {
   struct tn_stmt *s = append(c, TN_ST_LET);
-  s->let.var = tn_value_var(c->nest, name, value->dtype);
+  s->let.var = var;
   s->let.value = value;
-  return tn_ex_var(c->nest, s->let.var);
+}
+
+struct tn_expr *tn_st_let(struct tn_cursor *c, const char *name, struct tn_expr *value) {
+  struct tn_var *var = tn_value_var(c->nest, name, value->dtype);
+  tn_st_let_again(c, var, value);
+  return tn_ex_var(c->nest, var);
 }
 
 void tn_st_set(struct tn_cursor *c, struct tn_expr *var, struct tn_expr *value) {

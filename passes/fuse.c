@@ -125,6 +125,8 @@ static void make_kernel(struct tn_fuse *f, struct tn_group *g) {
     }
   if (g->anchor)
     tn_set_int(kernel, TN_KERNEL_anchor, ordinal_of(m.region, in_region(&m, g->anchor->out[0])->def));
+  if (g->pool)
+    tn_set_int(kernel, TN_KERNEL_pool, ordinal_of(m.region, in_region(&m, g->pool->out[0])->def));
   if (g->rows >= 0) {
     int64_t *kept = TN_NEW_ARRAY(f->arena, int64_t, g->kept.count);
     for (size_t i = 0; i < g->kept.count; i++)

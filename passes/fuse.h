@@ -4,6 +4,7 @@
  *   fuse_cost.c     every decision about what is worth computing again, and what fits where
  *   fuse_group.c    which node goes to which kernels
  *   fuse_rows.c     which kernels become one that goes over its rows once
+ *   fuse_pool.c     which pools become part of the convolution before them
  *   fuse.c          makes KERNEL nodes of the groups; the pass
  *
  * A group is a kernel to be: some nodes of one graph, with one or more roots whose results it writes to memory.
@@ -20,7 +21,10 @@
  * are computed once a row, the others wherever they are read.  With rows of one dim there may be a matmul
  * before and one after: the elements of the rows end the first, the kept rows are the first operand of the
  * second, and its result, of the same dims before the last, goes through elementwise nodes, then perhaps a
- * transpose that leaves the last dim where it is, to be the root. */
+ * transpose that leaves the last dim where it is, to be the root.
+ *   pooled      an anchor that is a convolution (or the last part of one by Winograd), elementwise nodes of its
+ * shape, a pool whose windows neither overlap nor hang over a border, elementwise nodes of the pool's shape up to
+ * the root: what is pooled is never in memory. */
 #ifndef TENON_PASSES_FUSE_H
 #define TENON_PASSES_FUSE_H
 
@@ -41,6 +45,7 @@ struct tn_group {
   TN_VEC(struct tn_member) members;
   TN_VEC(struct tn_node *) roots; /* in graph order once the groups are final */
   struct tn_node *anchor;         /* NULL: pointwise */
+  struct tn_node *pool;           /* of what the anchor's epilogue makes; NULL: none */
   TN_VEC(struct tn_node *)
   kept;        /* by rows: results that are not written, or read again, and kept for the row */
   int rows;    /* by rows: first of the dims of a row; -1: not by rows */
@@ -92,6 +97,10 @@ bool tn_fuse_ends_reduction(const struct tn_node *node);
 /* ---- fuse_rows.c ---- */
 /* Merges groups whose reductions go over the same rows. */
 void tn_fuse_merge_rows(struct tn_fuse *f);
+
+/* ---- fuse_pool.c ---- */
+/* Merges groups of convolutions with those that pool what they write. */
+void tn_fuse_merge_pools(struct tn_fuse *f);
 
 /* ---- fuse_group.c ---- */
 void tn_fuse_form_groups(struct tn_fuse *f);

@@ -306,5 +306,6 @@ void tn_fuse_form_groups(struct tn_fuse *f) {
     place(f, f->nodes[i], i);
   }
   tn_fuse_merge_rows(f);
+  tn_fuse_merge_pools(f);
   merge_groups(f);
 }
