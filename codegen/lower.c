@@ -50,8 +50,7 @@ static tn_ctx *lower_ctx(const struct tn_lower *l) {
   return tn_arena_ctx(l->nest->arena);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------
- */
+/* ---- values -------------------------------------------------------------------------------------------- */
 
 /* The value as the kernel's surroundings know it: a region's input is the kernel's operand. */
 static struct tn_value *outer(const struct tn_lower *l, struct tn_value *v) {
@@ -342,8 +341,7 @@ void tn_result(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value, 
     tn_st_store(c, buf, at, element, guard);
 }
 
-/* ---- loops over results ------------------------------------------------------------------------------------
- */
+/* ---- loops over results -------------------------------------------------------------------------------- */
 
 struct tn_cursor tn_loops_over(struct tn_cursor *c, int rank, const int64_t *extent, struct tn_expr **idx) {
   struct tn_cursor in = *c;
@@ -492,8 +490,7 @@ static void lower_reduction(struct tn_lower *l, struct tn_node *anchor, const st
     tn_result(l, &in, outs[k], idx, tn_element(l, outs[k], idx), NULL);
 }
 
-/* ---- work counted ------------------------------------------------------------------------------------------
- */
+/* ---- work counted -------------------------------------------------------------------------------------- */
 
 static void count_work(struct tn_lower *l) {
   struct tn_nest *n = l->nest;
@@ -515,8 +512,7 @@ static void count_work(struct tn_lower *l) {
   }
 }
 
-/* ---- entry -------------------------------------------------------------------------------------------------
- */
+/* ---- entry --------------------------------------------------------------------------------------------- */
 
 /* The node of the region whose number an attribute is; NULL: none. */
 static struct tn_node *find_node(struct tn_node *kernel, int attribute) {
@@ -527,7 +523,8 @@ static struct tn_node *find_node(struct tn_node *kernel, int attribute) {
   while (node && at-- > 0)
     node = node->next;
   if (!node)
-    tn_bug(kernel->home->module->ctx, "kernel '%s': its anchor or pool is not a node of its region", kernel->name);
+    tn_bug(kernel->home->module->ctx, "kernel '%s': its anchor or pool is not a node of its region",
+           kernel->name);
   return node;
 }
 
@@ -581,7 +578,7 @@ static struct tn_nest *lower(tn_arena *arena, struct tn_node *node, bool placed)
       state.pool = find_node(node, TN_KERNEL_pool);
     }
     d->nest(&l, anchor, &c);
-  } else if (kernel && find_node(node, TN_KERNEL_pool)) {
+  } else if (kernel && tn_get_int(node, TN_KERNEL_pool) >= 0) {
     tn_lower_pool(&l, anchor, find_node(node, TN_KERNEL_pool), node->out_count, outs);
   } else {
     lower_reduction(&l, anchor, d, node->out_count, outs);

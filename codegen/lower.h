@@ -33,8 +33,8 @@ bool tn_order_holds(struct tn_nest *n);
 /* A kernel with the attribute `pool`, whose anchor is a reduction. */
 void tn_lower_pool(struct tn_lower *l, const struct tn_node *anchor, const struct tn_node *pool, int count,
                    struct tn_value *const *outs);
-/* Element idx of `head`, which an anchor with a nest of its own stores, on its way into the pool: the last one of a
- * window stores the results.  *parts: windows that have begun, NULL at first. */
+/* Element idx of `head`, which an anchor with a nest of its own stores, on its way into the pool: the last one
+ * of a window stores the results.  *parts: windows that have begun, NULL at first. */
 struct tn_window_part;
 void tn_pool_element(struct tn_lower *l, struct tn_cursor *c, struct tn_window_part **parts,
                      const struct tn_node *pool, const struct tn_value *head, struct tn_expr *const *idx,

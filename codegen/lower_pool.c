@@ -5,8 +5,8 @@
  *     for the window: { acc = sum of the convolution; set p = p combined with what is made of acc }
  *     result = what is made of p
  *
- * An anchor with a nest of its own (Winograd's) stores tiles that hold whole windows: their elements are combined
- * as they come. */
+ * An anchor with a nest of its own (Winograd's) stores tiles that hold whole windows: their elements are
+ * combined as they come. */
 #include "codegen/define.h"
 #include "codegen/lower.h"
 
@@ -55,8 +55,8 @@ struct tn_window_part {
   int64_t missing;
 };
 
-static struct tn_window_part *part_at(struct tn_lower *l, struct tn_window_part **parts, const struct tn_node *pool,
-                                      struct tn_expr *const *at) {
+static struct tn_window_part *part_at(struct tn_lower *l, struct tn_window_part **parts,
+                                      const struct tn_node *pool, struct tn_expr *const *at) {
   int rank = pool->out[0]->type.rank;
   struct tn_window_part *p = *parts;
   while (p && memcmp(p->at, at, (size_t)rank * sizeof *at) != 0)

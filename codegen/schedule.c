@@ -89,7 +89,8 @@ static bool independent(const struct tn_band *b) {
 /* set p = p combined with something else. */
 static bool combines(const struct tn_stmt *set) {
   const struct tn_expr *e = set->let.value;
-  if (e->kind != TN_EX_OP || e->op.argc != 2 || (e->op.op != TN_ADD && e->op.op != TN_MAX && e->op.op != TN_MIN))
+  if (e->kind != TN_EX_OP || e->op.argc != 2 ||
+      (e->op.op != TN_ADD && e->op.op != TN_MAX && e->op.op != TN_MIN))
     return false;
   bool first = e->op.arg[0]->kind == TN_EX_VAR && e->op.arg[0]->var == set->let.var;
   const struct tn_expr *p = e->op.arg[!first];

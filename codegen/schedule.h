@@ -7,7 +7,8 @@
 /* Iterations for each thread, so that their shares are about equal. */
 #define TN_RANGES_A_THREAD 4
 
-/* A perfect nest of loops around [reduce] stores; or, pooled: around let, loops over a window { reduce, set }, stores.
+/* A perfect nest of loops around [reduce] stores; or, pooled: around let, loops over a window { reduce, set },
+ * stores.
  */
 struct tn_band {
   struct tn_nest *nest;
@@ -15,7 +16,8 @@ struct tn_band {
   struct tn_var *loop[TN_MAX_REDUCE];
   struct tn_stmt *reduce; /* NULL: pointwise; its `next` is `stores` (pooled: `set`, which ends its list) */
   struct tn_stmt *stores;
-  struct tn_stmt *let, *set; /* pooled: of the variable in which the window's elements are combined; else NULL */
+  struct tn_stmt *let,
+      *set; /* pooled: of the variable in which the window's elements are combined; else NULL */
   int windows;
   struct tn_var *window[TN_MAX_REDUCE];
   int jam;    /* iterations of tile loops around it */
@@ -59,7 +61,7 @@ struct tn_contraction {
   enum tn_op op;                  /* of the term: TN_MUL, TN_DOT_S, TN_DOT_U, TN_DOT_W */
   struct tn_expr *columns, *rows; /* its operands that change with the columns, with the rows */
   bool columns_first;
-  int64_t steps; /* of the sum */
+  int64_t steps;  /* of the sum */
   int64_t window; /* elements that are pooled; 1: none are */
   /* the choice */
   int tile_rows[2], tile_vectors;
@@ -115,14 +117,18 @@ bool tn_build_few_columns(const struct tn_target *t, struct tn_band *b, struct t
                           struct tn_var *axis, int lanes);
 /* A pooled band: in the registers of a contraction's tile, or by way of scratch.  schedule_pool.c */
 void tn_schedule_pooled(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
-/* The loop over which a reduction has its lanes, and how many; NULL: none.  *over_reduction: they had better be over
- * its own innermost loop. */
-struct tn_var *tn_reduction_axis(const struct tn_target *t, struct tn_band *b, int *lanes, bool *over_reduction);
+/* The loop over which a reduction has its lanes, and how many; NULL: none.  *over_reduction: they had better be
+ * over its own innermost loop. */
+struct tn_var *tn_reduction_axis(const struct tn_target *t, struct tn_band *b, int *lanes,
+                                 bool *over_reduction);
 /* Splits a pointwise band's loop by the divisor of a quotient over it, likewise. */
 bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 /* Cuts a loop where a border ends and schedules the pieces; false (and nothing built) when no
  * border is worth it.  schedule_peel.c */
 bool tn_schedule_peeled(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
+/* A copy of the band with `at` for loop i and the `loops` in its place. */
+struct tn_band tn_with_loops(const struct tn_band *b, int i, struct tn_expr *at, int loops,
+                             struct tn_var *const *loop);
 /* A band: cut at borders, its loops collapsed, then scheduled. */
 void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 /* The operand that changes with the columns, and whether it is to be staged; NULL: no contraction. */

@@ -89,8 +89,8 @@ static double step_cycles(const struct tn_contraction *k, int64_t rows, int64_t 
   return cycles + 0.4 + 0.05 * loads;
 }
 
-/* window: elements of a pool's window in the tile; the others come one after the other, into registers that the sums
- * push out. */
+/* window: elements of a pool's window in the tile; the others come one after the other, into registers that the
+ * sums push out. */
 static double tile_cycles(const struct tn_contraction *k, const int64_t rows[2], int64_t window, int vectors) {
   struct tn_cut outer[2], inner[2];
   int outers = tn_cut_rows(tn_extent_of(k->row[1]), rows[1], outer);
@@ -155,7 +155,8 @@ static void choose_staging(struct tn_contraction *k) {
   int64_t blocks = tn_ceil_div(rows, (int64_t)k->tile_rows[0] * k->tile_rows[1]);
   if (k->t->small || k->t->vector_bytes < 16 || k->t->vector_regs < 16)
     return; /* scratch is dearer than time */
-  k->stage_rows = one_sum(k) && k->window == 1 && k->steps >= 16 && panels >= 2 && k->rows->loads && !plain_load(k->rows);
+  k->stage_rows =
+      one_sum(k) && k->window == 1 && k->steps >= 16 && panels >= 2 && k->rows->loads && !plain_load(k->rows);
   if (!k->columns->loads || blocks < 2)
     return;
   if (!plain_load(k->columns)) {

@@ -93,9 +93,8 @@ static struct tn_stmt *replaced(struct tn_nest *n, const struct tn_stmt *list, s
   return all;
 }
 
-/* The band with `at` for loop i and the `loops` in its place. */
-static struct tn_band with_loops(const struct tn_band *b, int i, struct tn_expr *at, int loops,
-                                 struct tn_var *const *loop) {
+struct tn_band tn_with_loops(const struct tn_band *b, int i, struct tn_expr *at, int loops,
+                             struct tn_var *const *loop) {
   struct tn_nest *n = b->nest;
   struct tn_band out = *b;
   struct tn_var *old = b->loop[i];
@@ -123,7 +122,7 @@ static void schedule_stretch(const struct tn_target *t, const struct tn_band *b,
   struct tn_var *v = tn_loop_var(n, b->loop[i]->name, count);
   struct tn_expr *at = tn_ix_offset(n, count > 1 ? tn_ex_var(n, v) : tn_ix(n, 0), first);
   if (count)
-    schedule_piece(t, with_loops(b, i, at, 1, &v), c);
+    schedule_piece(t, tn_with_loops(b, i, at, 1, &v), c);
 }
 
 /* The largest stride of the stores along the loop; 0: unknown, or some have none. */
@@ -176,7 +175,7 @@ bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct 
       continue;
     struct tn_var *loop[2] = {tn_loop_var(n, v->name, whole), tn_loop_var(n, "r", by)};
     struct tn_expr *at = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, loop[0]), by), tn_ex_var(n, loop[1]));
-    struct tn_band split = with_loops(b, i, at, 2, loop);
+    struct tn_band split = tn_with_loops(b, i, at, 2, loop);
     if (quotient_in(&split, loop[0]))
       continue; /* another divisor, too */
     schedule_piece(t, split, c);

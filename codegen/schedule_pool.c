@@ -1,15 +1,19 @@
-/* Pools of what a sum makes: let p; for a window { acc = sum; set p = p combined with what is made of acc }; stores.
+/* Pools of what a sum makes: let p; for a window { acc = sum; set p = p combined with what is made of acc };
+ * stores.
  *
- * Where the sum is a contraction whose columns are no windows, its register tile holds whole windows, or goes through
- * them while the combined values wait; either way nothing of what is pooled is stored (schedule_contract.c and
- * schedule_panels.c choose and build).
+ * Where the sum is a contraction whose columns are no windows, its register tile holds whole windows, or goes
+ * through them while the combined values wait; either way nothing of what is pooled is stored
+ * (schedule_contract.c and schedule_panels.c choose and build).
  *
- * Else, or where that tile is the slower one by the model of the core (few results of the pool beside long windows),
- * the band becomes two: the sums' results go to scratch, and the pool takes them from there.  That is done row by row
- * of results where a row's scratch stays near the core, and threads may each have one. */
+ * Else, or where that tile is the slower one by the model of the core (few results of the pool beside long
+ * windows), the band becomes two: the sums' results go to scratch, and the pool takes them from there,
+ * row by row of results or by parts of rows, so that the scratch stays near the core and threads may each have
+ * one. */
 #include "codegen/schedule.h"
 
-#define SCRATCH_CYCLES 2.5 /* to store a vector of what is pooled, and to load it again */
+#define SCRATCH_BYTES (16 * 1024)      /* of a block of results: beside its operands in the first-level cache */
+#define SMALL_SCRATCH_BYTES (2 * 1024) /* where memory is dearer than time */
+#define SCRATCH_CYCLES 2.5             /* to store a vector of what is pooled, and to load it again */
 
 /* The band as two, for the loops from `outer` on. */
 struct two_bands {
@@ -27,7 +31,8 @@ static const struct tn_expr *load_along(const struct tn_expr *e, const struct tn
   return found;
 }
 
-/* The loop over results that walks along the same dim as window `w`: it has the least stride that is not less. */
+/* The loop over results that walks along the same dim as window `w`: it has the least stride that is not less.
+ */
 static int loop_along(const struct tn_band *b, int w) {
   const struct tn_expr *load = load_along(b->reduce->reduce.term, b->window[w]);
   int64_t own, stride, least = INT64_MAX;
@@ -88,31 +93,50 @@ static void split(const struct tn_band *b, int outer, struct two_bands *out) {
     out->pool.loop[out->pool.loops++] = b->loop[i];
 }
 
-/* How many loops are around the two bands: those before the last one along a window. */
+/* The loops before the last one along a window are around the two bands, and so are blocks of that one. */
 static int loops_around(const struct tn_band *b) {
-  int64_t row = (int64_t)tn_dtype_size(pooled_value(b)->dtype);
   int around = 0;
   for (int w = 0; w < b->windows; w++) {
     int along = loop_along(b, w);
     around = along > around ? along : around;
-    row *= b->window[w]->extent;
   }
-  for (int i = around; i < b->loops; i++)
-    row *= b->loop[i]->extent;
-  return row <= TN_MOST_OWN_BYTES ? around : 0;
+  return around;
 }
 
-static void build_two(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
-  struct two_bands two;
+/* Iterations of the loop that make a block: their scratch stays near the core.  All of them where one has more.
+ */
+static int64_t block_of(const struct tn_target *t, const struct tn_band *b, int around) {
+  int64_t each = (int64_t)tn_dtype_size(pooled_value(b)->dtype), all = b->loop[around]->extent;
+  for (int w = 0; w < b->windows; w++)
+    each *= b->window[w]->extent;
+  for (int i = around + 1; i < b->loops; i++)
+    each *= b->loop[i]->extent;
+  int64_t most = (t->small ? SMALL_SCRATCH_BYTES : SCRATCH_BYTES) / each;
+  return most < 1 || most >= all ? all : tn_ceil_div(all, tn_ceil_div(all, most));
+}
+
+static void build_two(const struct tn_target *t, const struct tn_band *b, struct tn_cursor *c) {
+  struct tn_nest *n = b->nest;
   int around = loops_around(b);
-  struct tn_cursor at = *c;
-  for (int i = 0; i < around; i++)
-    at = tn_enter_loop(&at, b->loop[i], TN_LOOP_SERIAL);
-  split(b, around, &two);
-  tn_schedule_band(t, &two.sums, &at);
-  while (*at.end)
-    at.end = &(*at.end)->next;
-  tn_schedule_band(t, &two.pool, &at);
+  int64_t all = b->loop[around]->extent, size = block_of(t, b, around);
+  for (int64_t start = 0; start < all; size = all - start) {
+    struct two_bands two;
+    struct tn_var *block = tn_loop_var(n, "m", (all - start) / size), *in = tn_loop_var(n, "i", size);
+    struct tn_expr *at = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, block), size), tn_ex_var(n, in));
+    struct tn_band piece = tn_with_loops(b, around, tn_ix_offset(n, at, start), 1, &in);
+    struct tn_cursor inner = *c;
+    for (int i = 0; i < around; i++)
+      inner = tn_enter_loop(&inner, b->loop[i], TN_LOOP_SERIAL);
+    inner = tn_enter_loop(&inner, block, TN_LOOP_SERIAL);
+    split(&piece, around, &two);
+    tn_schedule_band(t, &two.sums, &inner);
+    while (*inner.end)
+      inner.end = &(*inner.end)->next;
+    tn_schedule_band(t, &two.pool, &inner);
+    while (*c->end)
+      c->end = &(*c->end)->next;
+    start += block->extent * size;
+  }
 }
 
 /* Cycles of a sum, when the band is a contraction over its best axis; huge when it is none. */

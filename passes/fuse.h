@@ -23,8 +23,8 @@
  * second, and its result, of the same dims before the last, goes through elementwise nodes, then perhaps a
  * transpose that leaves the last dim where it is, to be the root.
  *   pooled      an anchor that is a convolution (or the last part of one by Winograd), elementwise nodes of its
- * shape, a pool whose windows neither overlap nor hang over a border, elementwise nodes of the pool's shape up to
- * the root: what is pooled is never in memory. */
+ * shape, a pool whose windows neither overlap nor hang over a border, elementwise nodes of the pool's shape up
+ * to the root: what is pooled is never in memory. */
 #ifndef TENON_PASSES_FUSE_H
 #define TENON_PASSES_FUSE_H
 
@@ -90,8 +90,8 @@ bool tn_fuse_affordable(const struct tn_node *node, double evals);
 /* Whether computing it in each of several kernels is better than storing it once. */
 /* (depth: readers already so repeated; contractions_only: no other kind of node reads it) */
 bool tn_fuse_repeatable(const struct tn_node *node, int depth, bool contractions_only);
-/* Comes from a reduction through elementwise nodes that can be its epilogue, and is none that had better be computed
- * by its reader, from fewer bytes. */
+/* Comes from a reduction through elementwise nodes that can be its epilogue, and is none that had better be
+ * computed by its reader, from fewer bytes. */
 bool tn_fuse_ends_reduction(const struct tn_node *node);
 
 /* ---- fuse_rows.c ---- */

@@ -1,8 +1,8 @@
 /* Fuse: a pool becomes part of the convolution before it.
  *
- * Where a pool's windows do not overlap, each result of the convolution goes into one window: it can be combined
- * while it is in a register, and the tensor that is pooled need not be anywhere.  What stands between the two
- * element by element goes along. */
+ * Where a pool's windows do not overlap, each result of the convolution goes into one window: it can be
+ * combined while it is in a register, and the tensor that is pooled need not be anywhere.  What stands between
+ * the two element by element goes along. */
 #include "passes/fuse.h"
 
 /* Windows that do not overlap and lie inside of the operand, over dims between the first and the last. */
@@ -15,8 +15,8 @@ static bool whole_windows(const struct tn_node *pool) {
   int64_t elements = 1;
   for (int d = 0; d < in->rank; d++) {
     bool inner = d > 0 && d + 1 < in->rank;
-    if (window.at[d] > strides.at[d] || (!inner && (window.at[d] > 1 || strides.at[d] > 1)) || before.at[d] != 0 ||
-        (window.at[d] > 1 && dilations.at[d] != 1) ||
+    if (window.at[d] > strides.at[d] || (!inner && (window.at[d] > 1 || strides.at[d] > 1)) ||
+        before.at[d] != 0 || (window.at[d] > 1 && dilations.at[d] != 1) ||
         (out->dim[d] - 1) * strides.at[d] + window.at[d] > in->dim[d])
       return false;
     elements *= window.at[d];
@@ -24,8 +24,10 @@ static bool whole_windows(const struct tn_node *pool) {
   return elements > 1;
 }
 
-/* All that reads the value is the pool, or of the group alone, of the same shape, and only so reaches the pool. */
-static bool leads_to_pool(struct tn_fuse *f, int group, const struct tn_value *value, const struct tn_node *pool) {
+/* All that reads the value is the pool, or of the group alone, of the same shape, and only so reaches the pool.
+ */
+static bool leads_to_pool(struct tn_fuse *f, int group, const struct tn_value *value,
+                          const struct tn_node *pool) {
   bool only = value->uses.count > 0 && !tn_value_is_output(value);
   for (size_t i = 0; i < value->uses.count && only; i++) {
     const struct tn_node *reader = value->uses.at[i].node;
@@ -62,7 +64,8 @@ static int convolution_before(struct tn_fuse *f, int group) {
       if (at < 0 || f->places[at].at.count != 1)
         continue;
       int from = f->places[at].at.at[0];
-      if (from != group && convolves(f->groups.at[from], g->anchor) && f->groups.at[from]->roots.at[0] == value->def &&
+      if (from != group && convolves(f->groups.at[from], g->anchor) &&
+          f->groups.at[from]->roots.at[0] == value->def &&
           tn_shape_equal(&value->type, &g->anchor->in[0]->type) && leads_to_pool(f, group, value, g->anchor))
         return from;
     }

@@ -1,5 +1,6 @@
 /* A convolution computed by Winograd's transforms agrees with the direct one: odd sizes whose last tiles hang
- * over, several images, and an epilogue of bias, residual and clipping in the output transform. */
+ * over, several images, an epilogue of bias, residual and clipping in the output transform, and a pool of its
+ * tiles. */
 #include "unit/codegen_random.h"
 #include "driver/driver.h"
 
@@ -8,6 +9,7 @@
 struct job {
   tn_ctx *ctx;
   tn_dim x[4], m;
+  int64_t window; /* of a pool behind; 0: there is none */
   bool winograd;
   float *y; /* result, allocated here */
   int64_t count;
@@ -27,6 +29,19 @@ static bool evaluate(void *user, struct tn_node *node, struct tn_tensor *outs) {
 
 static bool mentions_winograd(struct tn_module *m) {
   return strstr(tn_print(m->arena, m), "winograd_output") != NULL;
+}
+
+static struct tn_value *pooled(struct tn_build *b, struct tn_value *x, int64_t window) {
+  struct tn_node *pool = tn_node_make(b, TN_POOL, 1, &x, 1);
+  tn_set_int(pool, TN_POOL_kind, TN_WINDOW_MAX);
+  tn_set_ints(pool, TN_POOL_window, (int64_t[]){1, window, window, 1}, 4);
+  tn_set_ints(pool, TN_POOL_strides, (int64_t[]){1, window, window, 1}, 4);
+  tn_set_ints(pool, TN_POOL_dilations, (int64_t[]){1, 1, 1, 1}, 4);
+  tn_set_ints(pool, TN_POOL_before, (int64_t[]){0, 0, 0, 0}, 4);
+  tn_set_ints(pool, TN_POOL_after, (int64_t[]){0, 0, 0, 0}, 4);
+  if (!tn_finish(b, pool))
+    tn_fail_now(b->graph->module->ctx);
+  return pool->out[0];
 }
 
 static bool compute(void *user) {
@@ -49,7 +64,10 @@ static bool compute(void *user) {
   struct tn_value *sum =
       tn_binary(&b, TN_ADD, conv->out[0], tn_constant_bytes(&b, tn_type_make(TN_F32, 1, &job->m), bias));
   sum = tn_binary(&b, TN_ADD, sum, residual);
-  tn_graph_output(m->main, tn_binary(&b, TN_MAX, sum, tn_const_float(&b, TN_F32, 0)));
+  struct tn_value *y = tn_binary(&b, TN_MAX, sum, tn_const_float(&b, TN_F32, 0));
+  if (job->window)
+    y = pooled(&b, y, job->window);
+  tn_graph_output(m->main, y);
 
   struct tn_pass_options passes = {
       .level = 3, .roomy = job->winograd, .verify_each = true, .evaluate = evaluate};
@@ -66,9 +84,10 @@ static bool compute(void *user) {
   tn_run_function *run = cg ? tn_codegen_load(cg, NULL) : NULL;
   if (!run)
     return false;
-  job->count = out[0] * out[1] * out[2] * out[3];
+  assert_true(tn_type_count(&y->type, &job->count));
   job->y = TN_NEW_ARRAY(arena, float, job->count);
-  const void *ins[2] = {uniform(&r, arena, x[0] * x[1] * x[2] * x[3]), uniform(&r, arena, job->count)};
+  const void *ins[2] = {uniform(&r, arena, x[0] * x[1] * x[2] * x[3]),
+                        uniform(&r, arena, out[0] * out[1] * out[2] * out[3])};
   void *outs[1] = {job->y}, *memory = tn_alloc_raw(arena, (size_t)tn_codegen_facts(cg)->arena_bytes + 64, 64);
   memset(memory, 0xA5, (size_t)tn_codegen_facts(cg)->arena_bytes);
   assert_int_equal(run(ins, outs, memory), 0);
@@ -79,9 +98,15 @@ static void agrees(void **state) {
   (void)state;
   static const struct {
     tn_dim x[4], m;
-  } cases[] = {{{1, 64, 64, 32}, 32}, {{2, 43, 39, 40}, 33}, {{1, 30, 61, 64}, 48}};
+    int64_t window;
+  } cases[] = {{{1, 64, 64, 32}, 32, 0},
+               {{2, 43, 39, 40}, 33, 0},
+               {{1, 30, 61, 64}, 48, 0},
+               {{2, 43, 39, 40}, 33, 2},
+               {{1, 64, 64, 32}, 32, 4}};
   for (size_t k = 0; k < TN_COUNT(cases); k++) {
-    struct job job[2] = {{.m = cases[k].m}, {.m = cases[k].m, .winograd = true}};
+    struct job job[2] = {{.m = cases[k].m, .window = cases[k].window},
+                         {.m = cases[k].m, .window = cases[k].window, .winograd = true}};
     for (int i = 0; i < 2; i++) {
       job[i].ctx = tn_ctx_create(NULL);
       memcpy(job[i].x, cases[k].x, sizeof job[i].x);
