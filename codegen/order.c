@@ -57,6 +57,10 @@ static void add_all(struct accesses *a, const struct tn_stmt *list) {
       add_loads(a, s->reduce.init);
       add_loads(a, s->reduce.term);
       break;
+    case TN_ST_LET:
+    case TN_ST_SET:
+      add_loads(a, s->let.value);
+      break;
     case TN_ST_STORE:
       add(a, s->store.buf, s->store.index, true);
       add_loads(a, s->store.index);
@@ -120,6 +124,15 @@ static struct range touched_in(struct tn_nest *n, const struct accesses *a, bool
 /* ---- how near they may come -------------------------------------------------------------------------------
  */
 
+/* let; loops over a window { reduce, set }: what follows it; NULL: it is something else. */
+static const struct tn_stmt *after_pooled(const struct tn_stmt *let) {
+  const struct tn_stmt *s = let->next;
+  while (s && s->kind == TN_ST_LOOP)
+    s = s->loop.body;
+  bool pooled = s && s->kind == TN_ST_REDUCE && s->next && s->next->kind == TN_ST_SET && !s->next->next;
+  return pooled ? let->next->next : NULL;
+}
+
 /* The outermost loop of a nest that is a single band; NULL: it is none. */
 static struct tn_var *band_loop(const struct tn_nest *n, int64_t *inner) {
   const struct tn_stmt *s = n->body;
@@ -134,6 +147,8 @@ static struct tn_var *band_loop(const struct tn_nest *n, int64_t *inner) {
     *inner *= last;
     last = s->loop.var->extent;
   }
+  if (s && s->kind == TN_ST_LET && !(s = after_pooled(s)))
+    return NULL;
   if (s && s->kind == TN_ST_REDUCE)
     s = s->next;
   for (; s; s = s->next)
