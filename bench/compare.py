@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Tenon against ONNX Runtime, OpenVINO and XNNPACK (by LiteRT): the same models, inputs and number of threads, runs
-interleaved, medians, ratios.
+interleaved, medians, ratios.  With several threads each engine starts when the threads of the one before sleep.
 
     bench/compare.py --models DIR [--big DIR] [--tenon build/tenon] [--threads 1,2] [--peers onnxruntime,openvino,litert]
                      [--kernels] [--json FILE] [--report docs/performance.md] [--html FILE]
@@ -92,7 +92,7 @@ def compare(folder, threads, options):
         engines += made
         if why:
             row["refused"][kind] = why
-    times = peers.interleave(engines, options.rounds, options.seconds)
+    times = peers.interleave(engines, options.rounds, options.seconds, threads)
     for engine, seconds in zip(engines, times):
         row[f"{engine.name}_us"] = min(seconds * 1e6, row.get(f"{engine.name}_us", float("inf")))
     rtol, atol = tolerance(row["kind"], expected)

@@ -229,7 +229,7 @@ def measure(case, options, folder, peak):
         engines = [ours]
         if options.peers:
             engines += [peers.OnnxRuntime(path, named, expected, level=level) for level in ("full", "basic")]
-        least = peers.interleave(engines, 5, options.seconds, min)
+        least = peers.interleave(engines, 5, options.seconds, choose=min)
     except peers.Refused as error:
         return {**row, "refused": str(error)}
     row["call_us"] = least[0] * 1e6

@@ -330,16 +330,28 @@ def median(values):
     return sorted(values)[len(values) // 2]
 
 
-def interleave(engines, rounds, seconds, choose=median):
+# After its last run ONNX Runtime's pool of threads keeps the other cores busy for 30 ms, Tenon's and OpenVINO's for one
+# or two.  With several threads an engine starts when those of the one before it sleep, and wakes its own untimed.
+PAUSE, WARM_UP = 0.06, 0.01
+
+
+def settle(engine, once):
+    time.sleep(PAUSE)
+    engine.seconds(max(1, int(WARM_UP / once)))
+
+
+def interleave(engines, rounds, seconds, threads=1, choose=median):
     """Seconds a run of each engine, chosen of `rounds` rounds: each engine in turn for about seconds / rounds."""
-    counts = []
+    counts, each = [], []
     for e in engines:
         e.seconds(1)
-        once = max(min(e.seconds(1), e.seconds(1)), 1e-7)
-        counts.append(max(1, min(20000, int(seconds / rounds / once))))
+        each.append(max(min(e.seconds(1), e.seconds(1)), 1e-7))
+        counts.append(max(1, min(20000, int(seconds / rounds / each[-1]))))
     times = [[] for _ in engines]
     for _ in range(rounds):
-        for e, count, list_ in zip(engines, counts, times):
+        for e, once, count, list_ in zip(engines, each, counts, times):
+            if threads > 1:
+                settle(e, once)
             list_.append(e.seconds(count) / count)
     return [choose(t) for t in times]
 
