@@ -4,12 +4,17 @@
  * function is branch-free (selects), save fmod and mod, and sqrt without hardware, which call a helper with a
  * loop that is put into the module.  Scalars and vectors go through the same operations, so a lane of a vector
  * has the same bits as the scalar.  Results for nan, infinities, signed zeros and subnormals are those of C99
- * Annex F. The largest errors are in docs/math.md.  Emission depends on nothing but the arguments. */
+ * Annex F, but for exp and sigmoid, which have no subnormal results. The largest errors are in docs/math.md.
+ * Emission depends on nothing but the arguments. */
 #ifndef TENON_CODEGEN_MATH_H
 #define TENON_CODEGEN_MATH_H
 
 #include "ir/ir.h"
 #include <llvm-c/Core.h>
+
+/* exp is zero below: 2^-125 and 2^-1021, about. */
+#define TN_EXP_ZERO_F32 (-86.64)
+#define TN_EXP_ZERO_F64 (-707.7)
 
 struct tn_math {
   LLVMBuilderRef b; /* positioned where the result is wanted */

@@ -38,14 +38,16 @@ static val scale(const struct fx *f, val y, val n) {
   return mul(f, mul(f, y, low), high);
 }
 
-/* Zero is chosen, not computed, below the last subnormal: processors take a hundred times as long for a product
- * that underflows, and masks fill rows with minus infinity. */
+/* Results below 2^-125 (f64: 2^-1021) are zero: processors take a hundred times as long for a subnormal number,
+ * here and wherever it is used, and masks of attention fill rows with them.  So 2^(n-1) is a normal number, and
+ * the factor of 2 that is left comes with the sum. */
 val tn_fx_exp(const struct fx *f, val x) {
   struct reduced e;
-  val under = lt(f, x, k2(f, -104, -746));
+  val under = lt(f, x, k2(f, TN_EXP_ZERO_F32, TN_EXP_ZERO_F64));
   x = sel(f, under, k(f, 0), at_most(f, x, k2(f, 89, 710)));
-  reduce_expm1(f, x, 2 * f->bias, &e);
-  return sel(f, under, k(f, 0), scale(f, add(f, k(f, 1), e.q), e.n));
+  reduce_expm1(f, x, f->bias - 1, &e);
+  val power = to_real(f, shl(f, e.n, f->mantissa)), twice = mad(f, e.q, k(f, 2), k(f, 2));
+  return sel(f, under, k(f, 0), mul(f, twice, power));
 }
 
 val tn_fx_exp2(const struct fx *f, struct two x) {

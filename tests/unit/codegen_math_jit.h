@@ -35,6 +35,13 @@ static inline double sigmoid_double(double x) { /* of f32 */
   x = x < -104 ? -INFINITY : x < (double)-87.33F ? (double)-87.33F : x;
   return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
 }
+/* Zero where the result would be subnormal, or twice the smallest normal number at most. */
+static inline long double exp_wide(long double x) {
+  return x < TN_EXP_ZERO_F64 ? 0 : expl(x);
+}
+static inline double exp_double(double x) {
+  return x < (double)(float)TN_EXP_ZERO_F32 ? 0 : exp(x);
+}
 static inline double python_mod(double x, double y) {
   double r = fmod(x, y);
   if (r == 0)
@@ -50,7 +57,7 @@ static const struct function {
   long double (*wide)(long double);
   double bound32, bound64;
 } unary[] = {
-    {"exp", TN_EXP, exp, expl, 1.1, 1.1},
+    {"exp", TN_EXP, exp_double, exp_wide, 1.1, 1.1},
     {"log", TN_LOG, log, logl, 1.0, 1.0},
     {"sin", TN_SIN, sin, sinl, 1.0, 1.0},
     {"cos", TN_COS, cos, cosl, 1.0, 1.0},
@@ -337,6 +344,8 @@ static const double specials[] = {0,
                                   0x1.62e432p+6,
                                   103.972084,
                                   103.2789,
+                                  86.64,
+                                  86.640007,
                                   87.33654,
                                   88.5,
                                   89.4,
@@ -374,6 +383,7 @@ static const double specials64[] = {0x1p-1074,
                                     0x1p53,
                                     709.782712893384,
                                     709.7827128933841,
+                                    707.7,
                                     745.1332191019411,
                                     745.1332191019412,
                                     744,
