@@ -27,11 +27,14 @@ static uint64_t bit_of(const struct tn_var *v) {
   return (uint64_t)1 << (v->id % 64);
 }
 
-/* The same value at all points. */
-static void set_everywhere(struct tn_emit *e, struct points *pts, const struct tn_var *v, struct tn_val val) {
+void tn_emit_set(struct tn_emit *e, struct tn_point *at, int count, const struct tn_var *v, struct tn_val val) {
   e->first.var[v->id] = val;
-  for (int i = 0; i < pts->count; i++)
-    pts->at[i].var[v->id] = val;
+  for (int i = 0; i < count; i++)
+    at[i].var[v->id] = val;
+}
+
+static void set_everywhere(struct tn_emit *e, struct points *pts, const struct tn_var *v, struct tn_val val) {
+  tn_emit_set(e, pts->at, pts->count, v, val);
 }
 
 static LLVMBasicBlockRef new_block(struct tn_emit *e, const char *name) {
@@ -281,7 +284,9 @@ static void emit_reduce(struct tn_emit *e, struct points *pts, const struct tn_s
   int64_t trips = 1;
   for (int i = 0; i < st->reduce.count; i++)
     trips *= st->reduce.var[i]->extent;
-  if (st->reduce.count == 0)
+  if (tn_emit_is_window(st, vec) && r.chains == 1)
+    tn_emit_window(e, pts->at, pts->count, st, r.acc);
+  else if (st->reduce.count == 0)
     reduce_step(e, &r, 0);
   else if (trips > 0)
     reduce_level(e, &r, 0);

@@ -74,8 +74,8 @@ LLVMValueRef tn_emit_words(struct tn_emit *e, LLVMValueRef acc, LLVMValueRef a, 
 /* The quotient x (TN_DIV) of a vector and a constant by products, the same bits; NULL where that cannot be
  * promised. emit_quantize.c */
 LLVMValueRef tn_emit_quotient(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef dividend);
-/* What x, a conversion to 8 or 16 bits, rounds and adds *zero to before it converts: a float of moderate size, so
- * that tn_emit_quantized does all that.  NULL: x is nothing of the kind. */
+/* What x, a conversion to 8 or 16 bits, rounds and adds *zero to before it converts: a float of moderate size,
+ * so that tn_emit_quantized does all that.  NULL: x is nothing of the kind. */
 const struct tn_expr *tn_quantized(const struct tn_emit *e, const struct tn_expr *x, double *zero);
 LLVMValueRef tn_emit_quantized(struct tn_emit *e, enum tn_dtype to, LLVMValueRef q, double zero);
 /* a * b + c on floats, fused where the target can. */
@@ -83,6 +83,8 @@ LLVMValueRef tn_emit_muladd(struct tn_emit *e, LLVMValueRef a, LLVMValueRef b, L
 /* Combines for reductions; keeps nans. */
 LLVMValueRef tn_emit_combine(struct tn_emit *e, enum tn_op combine, enum tn_dtype dtype, LLVMValueRef a,
                              LLVMValueRef b);
+/* The larger (smaller) float, `so_far` where one of them is a nan. */
+LLVMValueRef tn_emit_extreme(struct tn_emit *e, bool max, LLVMValueRef so_far, LLVMValueRef v);
 LLVMValueRef tn_emit_identity(const struct tn_emit *e, enum tn_op combine, enum tn_dtype dtype);
 /* Rounds an SSA float to what f16 or bf16 can hold; others unchanged. */
 LLVMValueRef tn_emit_round(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v);
@@ -107,6 +109,14 @@ LLVMValueRef tn_emit_load_apart(struct tn_emit *e, const struct tn_expr *x, LLVM
 /* The load's lanes at the neighbouring positions from `at` on; mask as above. */
 LLVMValueRef tn_emit_load_row(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef at, LLVMValueRef mask);
 bool tn_emit_store_block(struct tn_emit *e, struct tn_point *head, const struct tn_stmt *st);
+
+/* The same value at all points. emit.c */
+void tn_emit_set(struct tn_emit *e, struct tn_point *at, int count, const struct tn_var *v, struct tn_val val);
+/* A reduction in lanes whose loops are all unrolled, and neither products nor begun before; its accumulators at
+ * all points are identities at first. emit_window.c */
+bool tn_emit_is_window(const struct tn_stmt *st, bool vec);
+void tn_emit_window(struct tn_emit *e, struct tn_point *at, int count, const struct tn_stmt *st,
+                    LLVMValueRef *acc);
 
 /* A list of statements in a function that starts here, where the loop variables have these values. emit.c */
 void tn_emit_iteration(struct tn_emit *e, int count, struct tn_var *const *vars, const LLVMValueRef *values,

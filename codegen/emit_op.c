@@ -128,6 +128,11 @@ static bool never_nan(LLVMValueRef v) {
   return LLVMIsConstant(v) && !LLVMIsUndef(v);
 }
 
+LLVMValueRef tn_emit_extreme(struct tn_emit *e, bool max, LLVMValueRef so_far, LLVMValueRef v) {
+  LLVMValueRef better = LLVMBuildFCmp(e->b, max ? LLVMRealOGT : LLVMRealOLT, v, so_far, "");
+  return LLVMBuildSelect(e->b, better, v, so_far, "");
+}
+
 static LLVMValueRef float_extreme(struct tn_emit *e, bool max, LLVMValueRef a, LLVMValueRef b) {
   if (never_nan(a)) {
     LLVMValueRef t = a;

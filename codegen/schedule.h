@@ -20,7 +20,8 @@ struct tn_band {
       *set; /* pooled: of the variable in which the window's elements are combined; else NULL */
   int windows;
   struct tn_var *window[TN_MAX_REDUCE];
-  int jam;    /* iterations of tile loops around it */
+  bool whole_windows; /* the reduction is to be unrolled altogether */
+  int jam;            /* iterations of tile loops around it */
   bool ahead; /* not to be built: its operands are prepared in front of the loops around it, scratch apart,
                  which is filled inside */
 };

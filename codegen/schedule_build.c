@@ -129,6 +129,9 @@ int tn_unroll_steps(const struct tn_target *t, const struct tn_stmt *r, int64_t 
   return want;
 }
 
+#define MOST_IN_WINDOW 25  /* elements of one that is unrolled for its neighbours' sake */
+#define OVERLAPPING_ROWS 4 /* taken together */
+
 void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
                    const struct tn_segment *seg, const struct tn_rows *rows) {
   struct tn_nest *n = b->nest;
@@ -171,7 +174,8 @@ void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn
     struct tn_expr *term = tn_ex_replace(n, r->reduce.term, count, vars, values);
     struct tn_stmt *copy = tn_st_reduce(&at, r->reduce.acc, r->reduce.combine, r->reduce.init, r->reduce.count,
                                         r->reduce.var, tn_guard_loads(n, term, lane, guard, NULL));
-    copy->reduce.unroll = tn_unroll_steps(t, copy, row->extent * across->extent);
+    copy->reduce.unroll =
+        b->whole_windows ? MOST_IN_WINDOW : tn_unroll_steps(t, copy, row->extent * across->extent);
   }
   for (const struct tn_stmt *s = b->stores; s; s = s->next) {
     struct tn_expr *value =
@@ -203,6 +207,42 @@ static void find_loads(struct term_loads *l, struct tn_expr *e) {
   if (e->kind == TN_EX_OP)
     for (int i = 0; i < e->op.argc; i++)
       find_loads(l, e->op.arg[i]);
+}
+
+/* The loop of the reduction that walks along with v in steps so small that windows of neighbouring iterations
+ * overlap; -1: none. */
+static int overlaps_along(const struct tn_stmt *r, const struct term_loads *l, const struct tn_var *v) {
+  int64_t step, stride;
+  for (int i = 0; l->count == 1 && tn_ex_stride(l->load[0]->load.index, v, &step) && i < r->reduce.count; i++)
+    if (tn_ex_stride(l->load[0]->load.index, r->reduce.var[i], &stride) && stride > 0 && step > 0 &&
+        step % stride == 0 && step / stride < r->reduce.var[i]->extent)
+      return i;
+  return -1;
+}
+
+/* A window over two dims: rows are results whose windows overlap, and the loop along them becomes the outer
+ * one, so that what neighbours have in common is combined once (emit_window.c).  NULL: it is none. */
+static struct tn_var *overlapping_rows(const struct tn_band *b, const struct term_loads *l,
+                                       const struct tn_var *axis) {
+  struct tn_stmt *r = b->reduce;
+  int64_t stride;
+  if (l->count != 1 || !tn_ex_stride(l->load[0]->load.index, axis, &stride) ||
+      stride != 1) /* shuffled anyway */
+    return NULL;
+  if (r->reduce.count != 2 || r->reduce.combine == TN_MUL || r->reduce.init ||
+      r->reduce.var[0]->extent * r->reduce.var[1]->extent > MOST_IN_WINDOW)
+    return NULL;
+  for (int i = b->loops - 1; i >= 0; i--) {
+    struct tn_var *v = b->loop[i];
+    int at = v != axis && v->extent > 1 ? overlaps_along(r, l, v) : -1;
+    if (at < 0)
+      continue;
+    struct tn_var *along = r->reduce.var[at];
+    r->reduce.var[1] = r->reduce.var[1 - at];
+    r->reduce.var[0] = along;
+    return v;
+  }
+  return NULL;
 }
 
 /* The loop whose iterations can share what is loaded along the axis; else one that hides latency.  The
@@ -282,6 +322,8 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   int64_t columns = axis ? axis->extent : 1, across = (columns + lanes - 1) / lanes;
   int budget = accumulators(t, b->reduce->reduce.acc->dtype), most_vectors = t->vector_bytes ? 2 : 4;
   struct tn_var *row_axis = choose_rows(b, &loads, axis, budget / (across < 8 ? across : 8), &shares);
+  struct tn_var *overlapping = !shares && !t->small && axis ? overlapping_rows(b, &loads, axis) : NULL;
+  row_axis = overlapping ? overlapping : row_axis;
   int64_t m = row_axis ? row_axis->extent : 1;
   if (!shares && budget > 4)
     budget = 4;
@@ -298,6 +340,11 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   }
   if (!shares && vectors > 2 && !(t->masked && across <= 4)) /* up to four: each row in one go */
     vectors = 2;
+  if (overlapping) {
+    vectors = 1;
+    budget = OVERLAPPING_ROWS;
+    b->whole_windows = true;
+  }
   struct tn_segment segs[TN_MAX_SEGMENTS];
   int seg_count;
   if (axis)
