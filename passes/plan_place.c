@@ -1,6 +1,6 @@
 /* Values that are windows of larger ones.
  *
- * A pad that copies its operand into its middle, a concat that copies its operands side by side, and a slice
+ * A pad that copies its operand into its middle, a concat that puts operands side by side, and a slice
  * that copies a part of its operand need no copies when the smaller value is stored within the larger one: its
  * kernel stores with the larger one's strides, and whatever reads it loads so.  Code generation then leaves out
  * every store of an element to where it is already: of a pad the border remains, of a concat or a slice
@@ -183,14 +183,14 @@ static size_t place_in_graph(struct tn_pass *pass, struct tn_graph *graph, enum 
     if (node->op == TN_LOOP || node->op == TN_IF)
       for (int i = 0; i < node->region_count; i++)
         placed += place_in_graph(pass, node->region[i], which, placing);
-    const struct tn_node *op = node->op == TN_KERNEL && node->out_count == 1 ? only_op(node) : NULL;
-    if (!op || !may_be_parent(graph, node->out[0]))
+    if (node->op != TN_KERNEL || node->out_count != 1 || !may_be_parent(graph, node->out[0]))
       continue;
-    if (op->op == TN_PAD)
+    const struct tn_node *op = only_op(node), *last = node->region[0]->outputs.at[0]->def;
+    if (op && op->op == TN_PAD)
       placed += place_in_pad(graph, node, op, placing);
-    if (op->op == TN_CONCAT && which == TN_PLACE_ALL)
-      placed += place_in_concat(graph, node, op, placing);
-    if (op->op == TN_SLICE && which == TN_PLACE_ALL)
+    if (last && last->op == TN_CONCAT && which == TN_PLACE_ALL) /* others may be computed into their places */
+      placed += place_in_concat(graph, node, last, placing);
+    if (op && op->op == TN_SLICE && which == TN_PLACE_ALL)
       placed += place_slice(graph, node, op, placing);
   }
   return placed;
