@@ -417,7 +417,7 @@ static void schedule_turned(const struct tn_target *t, const struct tn_band *b, 
     for (int64_t row = 0; row < other->extent;) {
       int64_t rest = other->extent - row;
       rows = rest <= 4 ? (int)rest : rows < rest ? rows : power_of_two_to(rest);
-      struct tn_rows cut = {other, row, rest / rows, rows};
+      struct tn_rows cut = {other, row, rest / rows, rows, NULL};
       tn_build_band(t, b, c, axis, &seg, &cut);
       row += rest / rows * rows;
     }

@@ -82,6 +82,7 @@ struct tn_rows {
   struct tn_var *axis;  /* NULL: no tile */
   int64_t start, whole; /* blocks */
   int rows;             /* a block */
+  struct tn_var *inner; /* NULL, or one more loop: all its iterations, innermost of the tile */
 };
 void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
                    const struct tn_segment *seg, const struct tn_rows *rows);

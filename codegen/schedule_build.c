@@ -135,7 +135,7 @@ int tn_unroll_steps(const struct tn_target *t, const struct tn_stmt *r, int64_t 
 void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn_cursor *c, struct tn_var *axis,
                    const struct tn_segment *seg, const struct tn_rows *rows) {
   struct tn_nest *n = b->nest;
-  struct tn_var *row_axis = rows ? rows->axis : NULL;
+  struct tn_var *row_axis = rows ? rows->axis : NULL, *inner = rows ? rows->inner : NULL;
   struct tn_var *panel = tn_loop_var(n, "p", seg->whole), *across = tn_loop_var(n, "j", seg->vectors),
                 *lane = tn_loop_var(n, "l", seg->lanes);
   struct tn_var *block = tn_loop_var(n, "m", rows ? rows->whole : 1),
@@ -143,12 +143,14 @@ void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn
 
   struct tn_cursor at = *c;
   for (int i = 0; i < b->loops; i++)
-    if (b->loop[i] != axis && b->loop[i] != row_axis)
+    if (b->loop[i] != axis && b->loop[i] != row_axis && b->loop[i] != inner)
       at = tn_enter_loop(&at, b->loop[i], TN_LOOP_SERIAL);
   at = tn_enter_loop(&at, block, TN_LOOP_SERIAL);
   at = tn_enter_loop(&at, panel, TN_LOOP_SERIAL);
   at = tn_enter_loop(&at, row, TN_LOOP_TILE);
   at = tn_enter_loop(&at, across, TN_LOOP_TILE);
+  if (inner)
+    at = tn_enter_loop(&at, inner, TN_LOOP_TILE);
   at = tn_enter_loop(&at, lane, TN_LOOP_VECTOR);
 
   struct tn_var *vars[2];
@@ -174,8 +176,9 @@ void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn
     struct tn_expr *term = tn_ex_replace(n, r->reduce.term, count, vars, values);
     struct tn_stmt *copy = tn_st_reduce(&at, r->reduce.acc, r->reduce.combine, r->reduce.init, r->reduce.count,
                                         r->reduce.var, tn_guard_loads(n, term, lane, guard, NULL));
-    copy->reduce.unroll =
-        b->whole_windows ? MOST_IN_WINDOW : tn_unroll_steps(t, copy, row->extent * across->extent);
+    copy->reduce.unroll = b->whole_windows
+                              ? MOST_IN_WINDOW
+                              : tn_unroll_steps(t, copy, row->extent * across->extent * tn_extent_of(inner));
   }
   for (const struct tn_stmt *s = b->stores; s; s = s->next) {
     struct tn_expr *value =
@@ -245,16 +248,17 @@ static struct tn_var *overlapping_rows(const struct tn_band *b, const struct ter
   return NULL;
 }
 
-/* The loop whose iterations can share what is loaded along the axis; else one that hides latency.  The
- * innermost one, whose neighbours lie nearest, unless another is much longer and that one does not fill half a
- * tile; full: iterations that fill one. */
+/* The loop, but `apart`, whose iterations can share what is loaded along the axis; else one that hides latency.
+ * The innermost one, whose neighbours lie nearest, unless another is much longer and that one does not fill
+ * half a tile; full: iterations that fill one. */
 static struct tn_var *choose_rows(const struct tn_band *b, const struct term_loads *l,
-                                  const struct tn_var *axis, int64_t full, bool *shares) {
+                                  const struct tn_var *axis, const struct tn_var *apart, int64_t full,
+                                  bool *shares) {
   struct tn_var *best = NULL;
   *shares = false;
   for (int i = b->loops - 1; i >= 0; i--) {
     struct tn_var *v = b->loop[i];
-    if (v == axis)
+    if (v == axis || v == apart)
       continue;
     bool share = false, uses = false;
     for (int k = 0; k < l->count; k++) {
@@ -311,9 +315,92 @@ static int64_t rows_in_registers(const struct tn_target *t, struct window w, int
   return rows;
 }
 
+/* ---- channels times a multiplier ------------------------------------------------------------------------- */
+
+#define MOST_BETWEEN 8
+
+/* The loop whose results lie between those of neighbouring lanes of the axis, and fill the gaps: NULL, there is
+ * none. */
+static struct tn_var *loop_between(const struct tn_band *b, const struct tn_var *axis) {
+  struct tn_var *between = NULL;
+  int64_t apart, stride;
+  for (const struct tn_stmt *s = b->stores; s; s = s->next) {
+    if (s->store.guard || !tn_ex_stride(s->store.index, axis, &apart) || apart < 2 || apart > MOST_BETWEEN)
+      return NULL;
+    for (int i = 0; i < b->loops && !between; i++)
+      if (b->loop[i]->extent == apart && tn_ex_stride(s->store.index, b->loop[i], &stride) && stride == 1)
+        between = b->loop[i];
+    if (!between || between->extent != apart || !tn_ex_stride(s->store.index, between, &stride) || stride != 1)
+      return NULL;
+  }
+  return between;
+}
+
+/* Has the term read constants of the axis and the loop `v` from copies that lie along the axis. */
+static void pack_along(struct tn_band *b, const struct term_loads *loads, struct tn_var *axis,
+                       struct tn_var *v) {
+  struct tn_nest *n = b->nest;
+  struct tn_stmt *r = b->reduce;
+  struct tn_segment all = {.extent = axis->extent, .whole = 1, .lanes = (int)axis->extent, .vectors = 1};
+  for (int i = 0; i < loads->count; i++) {
+    struct tn_expr *load = loads->load[i];
+    struct tn_packed packed;
+    if (!load->load.buf->data || load->load.bytes || !tn_ex_uses(load, axis) || !tn_ex_uses(load, v) ||
+        !tn_pack(b, load, axis, &all, &packed))
+      continue;
+    struct tn_expr *at = tn_ex_var(n, axis);
+    int64_t stride = axis->extent;
+    for (int k = r->reduce.count - 1; k >= 0; k--) {
+      at = tn_ix_add(n, at, tn_ix_scale(n, tn_ex_var(n, r->reduce.var[k]), stride));
+      stride *= r->reduce.var[k]->extent;
+    }
+    for (int k = packed.outer_count - 1; k >= 0; k--) {
+      at = tn_ix_add(n, at, tn_ix_scale(n, tn_ex_var(n, packed.outer[k]), stride));
+      stride *= packed.outer[k]->extent;
+    }
+    r->reduce.term = tn_replace_load(n, r->reduce.term, load, tn_ex_load(n, packed.buf, at, NULL));
+  }
+}
+
+/* A convolution of each channel by itself that makes several of it: the tile has all of a channel's results, so
+ * that they share what is loaded and are stored interleaved, in whole vectors. */
+static bool build_multiplied(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
+                             struct tn_var *axis, int lanes) {
+  struct tn_nest *n = b->nest;
+  struct tn_var *between = axis && lanes >= 4 && !t->small ? loop_between(b, axis) : NULL;
+  if (!between)
+    return false;
+  struct term_loads loads = {.seen = TN_NEW_ARRAY(n->arena, bool, n->next_id + 1)};
+  find_loads(&loads, b->reduce->reduce.term);
+  pack_along(b, &loads, axis, between);
+  bool shares;
+  int64_t most = accumulators(t, b->reduce->reduce.acc->dtype) / between->extent;
+  most = most < 1 ? 1 : most;
+  struct tn_rows cut = {.axis = choose_rows(b, &loads, axis, between, most, &shares), .inner = between};
+  int64_t m = tn_extent_of(cut.axis);
+  int64_t blocks = (m + most - 1) / most, rows = (m + blocks - 1) / blocks;
+  /* Stores that are interleaved cannot be masked. */
+  struct tn_target whole = *t;
+  whole.masked = false;
+  struct tn_segment segs[TN_MAX_SEGMENTS];
+  int seg_count = tn_segments(&whole, axis->extent, lanes, 1, segs);
+  for (int k = 0; k < seg_count; k++) {
+    cut.start = 0;
+    cut.whole = m / rows;
+    cut.rows = (int)rows;
+    tn_build_band(t, b, c, axis, &segs[k], &cut);
+    cut.start = m / rows * rows;
+    cut.whole = 1;
+    cut.rows = (int)(m % rows);
+    if (m % rows)
+      tn_build_band(t, b, c, axis, &segs[k], &cut);
+  }
+  return true;
+}
+
 void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c,
                               struct tn_var *axis, int lanes) {
-  if (tn_build_contraction(t, b, c, axis, lanes))
+  if (tn_build_contraction(t, b, c, axis, lanes) || build_multiplied(t, b, c, axis, lanes))
     return;
   struct tn_nest *n = b->nest;
   struct term_loads loads = {.seen = TN_NEW_ARRAY(n->arena, bool, n->next_id + 1)};
@@ -321,7 +408,7 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   bool shares;
   int64_t columns = axis ? axis->extent : 1, across = (columns + lanes - 1) / lanes;
   int budget = accumulators(t, b->reduce->reduce.acc->dtype), most_vectors = t->vector_bytes ? 2 : 4;
-  struct tn_var *row_axis = choose_rows(b, &loads, axis, budget / (across < 8 ? across : 8), &shares);
+  struct tn_var *row_axis = choose_rows(b, &loads, axis, NULL, budget / (across < 8 ? across : 8), &shares);
   struct tn_var *overlapping = !shares && !t->small && axis ? overlapping_rows(b, &loads, axis) : NULL;
   row_axis = overlapping ? overlapping : row_axis;
   int64_t m = row_axis ? row_axis->extent : 1;
@@ -356,10 +443,10 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
     int64_t most = budget / segs[k].vectors;
     most = most < 1 ? 1 : most;
     int64_t blocks = (m + most - 1) / most, rows = (m + blocks - 1) / blocks;
-    struct tn_rows cut = {row_axis, 0, m / rows, (int)rows};
+    struct tn_rows cut = {row_axis, 0, m / rows, (int)rows, NULL};
     tn_build_band(t, b, c, axis, &segs[k], &cut);
     if (m % rows) {
-      struct tn_rows rest = {row_axis, m / rows * rows, 1, (int)(m % rows)};
+      struct tn_rows rest = {row_axis, m / rows * rows, 1, (int)(m % rows), NULL};
       tn_build_band(t, b, c, axis, &segs[k], &rest);
     }
   }
