@@ -255,9 +255,13 @@ bool tn_onnx_op_swiglu(struct tn_onnx_node *n) {
   return wide_out(n, mul(n->b, mul(n->b, x, tn_unary(n->b, TN_SIGMOID, inner)), y));
 }
 
+/* x * tanh(log(1 + e^x)), of which the hyperbolic tangent is k / (k + 2), k = e^x (e^x + 2); from 20 on it is 1
+ * in every float dtype, and e^x is kept from overflowing. */
 bool tn_onnx_op_mish(struct tn_onnx_node *n) {
-  val x = wide_in(n);
-  return wide_out(n, mul(n->b, x, tn_unary(n->b, TN_TANH, tn_onnx_softplus(n->b, x))));
+  struct tn_build *b = n->b;
+  val x = wide_in(n), e = tn_unary(b, TN_EXP, tn_binary(b, TN_MIN, x, num(b, x, 20)));
+  val k = mul(b, e, add(b, e, num(b, x, 2)));
+  return wide_out(n, mul(b, x, quo(b, k, add(b, k, num(b, x, 2)))));
 }
 
 bool tn_onnx_op_softplus(struct tn_onnx_node *n) {
