@@ -234,26 +234,59 @@ static void reduce_level(struct tn_emit *e, struct reduction *r, int level) {
     reduce_at(e, r, level, tn_emit_index(e, i), (int)(i % r->chains));
 }
 
-/* The lanes of a vector combined into a scalar, halves against halves. */
-static LLVMValueRef across_lanes(struct tn_emit *e, enum tn_op combine, enum tn_dtype dtype, LLVMValueRef v,
-                                 int lanes) {
+/* Vectors whose lanes are being combined: groups of `group` lanes, that start every `pitch` lanes. */
+struct folding {
+  int lanes, group, pitch;
+};
+
+/* Lanes at + 0 .. half-1 of each group of x, then of y (NULL: none). */
+static LLVMValueRef half_groups(struct tn_emit *e, const struct folding *f, LLVMValueRef x, LLVMValueRef y,
+                                int at) {
   LLVMTypeRef i32 = LLVMInt32TypeInContext(e->c);
-  for (int half = lanes / 2; half >= 1; half /= 2) {
-    LLVMValueRef *low = TN_NEW_ARRAY(e->arena, LLVMValueRef, half),
-                 *high = TN_NEW_ARRAY(e->arena, LLVMValueRef, half);
-    for (int i = 0; i < half; i++) {
-      low[i] = LLVMConstInt(i32, (unsigned)i, 0);
-      high[i] = LLVMConstInt(i32, (unsigned)(i + half), 0);
+  int both = y ? 2 : 1, count = 0;
+  LLVMValueRef *number = TN_NEW_ARRAY(e->arena, LLVMValueRef, f->lanes);
+  for (int first = 0; first < both * f->lanes; first += f->pitch)
+    for (int k = 0; k < f->group / 2; k++)
+      number[count++] = LLVMConstInt(i32, (unsigned)(first + at + k), 0);
+  return LLVMBuildShuffleVector(e->b, x, y ? y : LLVMGetPoison(LLVMTypeOf(x)),
+                                LLVMConstVector(number, (unsigned)count), "");
+}
+
+/* The lanes from `by` on, where there are any. */
+static LLVMValueRef moved_down(struct tn_emit *e, LLVMValueRef x, int lanes, int by) {
+  LLVMTypeRef i32 = LLVMInt32TypeInContext(e->c);
+  LLVMValueRef *number = TN_NEW_ARRAY(e->arena, LLVMValueRef, lanes);
+  for (int i = 0; i < lanes; i++)
+    number[i] = i + by < lanes ? LLVMConstInt(i32, (unsigned)(i + by), 0) : LLVMGetPoison(i32);
+  return LLVMBuildShuffleVector(e->b, x, LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(number, (unsigned)lanes),
+                                "");
+}
+
+/* The lanes of each of `count` vectors (a power of two) combined into a scalar, halves against halves.  The
+ * halves of two vectors go into one, so that the further they are combined, the more vectors are at once.  No
+ * vector becomes smaller than the smallest registers. */
+static void across_lanes(struct tn_emit *e, enum tn_op combine, enum tn_dtype dtype, LLVMValueRef *v, int count,
+                         int lanes) {
+  struct folding f = {lanes, lanes, lanes};
+  int before = e->lanes, left = count, least = tn_dtype_size(dtype) < 4 ? 1 : 16 / (int)tn_dtype_size(dtype);
+  for (; f.group > 1; f.group /= 2) {
+    bool pairs = left > 1, keep = !pairs && f.lanes <= least;
+    left = pairs ? left / 2 : 1;
+    e->lanes = pairs || keep ? f.lanes : f.lanes / 2; /* constants that the combine makes have this width */
+    for (int i = 0; i < left; i++) {
+      LLVMValueRef x = pairs ? v[2 * i] : v[i], y = pairs ? v[2 * i + 1] : NULL;
+      LLVMValueRef low = keep ? x : half_groups(e, &f, x, y, 0),
+                   high = keep ? moved_down(e, x, f.lanes, f.group / 2) : half_groups(e, &f, x, y, f.group / 2);
+      v[i] = tn_emit_combine(e, combine, dtype, low, high);
     }
-    LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(v));
-    LLVMValueRef a = LLVMBuildShuffleVector(e->b, v, none, LLVMConstVector(low, (unsigned)half), "");
-    LLVMValueRef b = LLVMBuildShuffleVector(e->b, v, none, LLVMConstVector(high, (unsigned)half), "");
-    int before = e->lanes;
-    e->lanes = half; /* constants that the combine makes have this width */
-    v = tn_emit_combine(e, combine, dtype, a, b);
-    e->lanes = before;
+    f.lanes = e->lanes;
+    f.pitch = keep ? f.pitch : f.group / 2;
   }
-  return LLVMBuildExtractElement(e->b, v, LLVMConstInt(i32, 0, 0), "");
+  e->lanes = before;
+  LLVMValueRef all = v[0];
+  for (int i = 0; i < count; i++)
+    v[i] = LLVMBuildExtractElement(e->b, all,
+                                   LLVMConstInt(LLVMInt32TypeInContext(e->c), (unsigned)(i * f.pitch), 0), "");
 }
 
 static void emit_reduce(struct tn_emit *e, struct points *pts, const struct tn_stmt *st) {
@@ -261,7 +294,8 @@ static void emit_reduce(struct tn_emit *e, struct points *pts, const struct tn_s
   enum tn_op combine = st->reduce.combine;
   bool own_lanes = st->reduce.lane;
   struct reduction r = {.st = st, .pts = pts, .chains = 1, .step = -1};
-  if (own_lanes && st->reduce.unroll > 1)
+  bool no_loop = st->reduce.count == 1 && st->reduce.var[0]->extent <= st->reduce.unroll;
+  if (own_lanes && st->reduce.unroll > 1 && !(no_loop && pts->count >= 4))
     r.chains = st->reduce.unroll < 4 ? st->reduce.unroll : 4;
   if (own_lanes && e->lane)
     tn_bug(tn_arena_ctx(e->arena), "kernel '%s': a reduction over lanes inside a vector loop", e->nest->name);
@@ -295,7 +329,12 @@ static void emit_reduce(struct tn_emit *e, struct points *pts, const struct tn_s
     LLVMValueRef v = r.acc[i * r.chains];
     for (int k = 1; k < r.chains; k++)
       v = tn_emit_combine(e, combine, dtype, v, r.acc[i * r.chains + k]);
-    r.acc[i] = own_lanes ? across_lanes(e, combine, dtype, v, e->lanes) : v;
+    r.acc[i] = v;
+  }
+  for (int i = 0, some; i < pts->count && own_lanes; i += some) {
+    for (some = 1; some * 2 <= pts->count - i && some * 2 <= e->lanes;)
+      some *= 2;
+    across_lanes(e, combine, dtype, r.acc + i, some, e->lanes);
   }
   if (own_lanes) {
     e->lane = NULL;

@@ -98,6 +98,9 @@ LLVMValueRef tn_emit_first_position(struct tn_emit *e, struct tn_point *p, const
 LLVMValueRef tn_emit_from_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec);
 LLVMValueRef tn_emit_to_storage(struct tn_emit *e, enum tn_dtype dtype, LLVMValueRef v, bool vec);
 
+/* The point of the tile's first iteration among those that `p` stands with. emit_block.c */
+struct tn_point *tn_emit_tile_head(const struct tn_emit *e, struct tn_point *p);
+
 /* Blocks that lie along the tile's iterations instead of along the lanes.  False, and nothing is emitted, where
  * that is not so.  A load's block is left in the memos of the points of one tile; `head` is the first of these
  * points. emit_block.c */

@@ -115,8 +115,7 @@ static bool by_wide_shuffle(int rows, int64_t stride, bool loads) {
   return stride == rows && (rows <= WIDE_ROWS || (loads && rows <= 2 * WIDE_ROWS && !power));
 }
 
-/* The point of the tile's first iteration among those that `p` stands with. */
-static struct tn_point *head_of(const struct tn_emit *e, struct tn_point *p) {
+struct tn_point *tn_emit_tile_head(const struct tn_emit *e, struct tn_point *p) {
   return p - (p - e->tile_points) % e->tile->extent;
 }
 
@@ -128,7 +127,7 @@ bool tn_emit_load_block(struct tn_emit *e, struct tn_point *p, const struct tn_e
   int rows = (int)e->tile->extent, lanes = e->lanes, square = power_of_two_from(rows);
   if (!by_wide_shuffle(rows, stride, true) && square > lanes)
     return false;
-  struct tn_point *head = head_of(e, p);
+  struct tn_point *head = tn_emit_tile_head(e, p);
   LLVMValueRef first = tn_emit_first_position(e, head, x->load.index);
   LLVMValueRef *v = TN_NEW_ARRAY(e->arena, LLVMValueRef, rows > square ? rows : square);
   int *at = TN_NEW_ARRAY(e->arena, int, lanes > square ? lanes : square);

@@ -375,7 +375,43 @@ static struct tn_val emit_var(struct tn_emit *e, struct tn_point *p, const struc
   return (struct tn_val){LLVMBuildLoad2(e->b, type, v.v, ""), v.vec};
 }
 
+/* Functions that take tens of instructions. */
+static bool is_costly(enum tn_op op) {
+  return (op >= TN_EXP && op <= TN_SIGMOID) || op == TN_POW;
+}
+
+/* A costly function of scalars, one for each iteration of the tile, is done for all of them at once, in lanes;
+ * the results are left in the memos of the points of one tile.  False where that is not so. */
+static bool emit_in_tile(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
+  if (!is_costly(x->op.op) || x->dtype != TN_F32 || p == &e->first || over_lanes(e, x) || !e->tile ||
+      e->tile->extent < 2 || e->tile->extent * 4 > e->target->vector_bytes)
+    return false;
+  struct tn_point *head = tn_emit_tile_head(e, p);
+  LLVMTypeRef i32 = LLVMInt32TypeInContext(e->c);
+  int rows = (int)e->tile->extent, before = e->lanes, lanes = 1;
+  while (lanes < rows)
+    lanes *= 2;
+  LLVMValueRef arg[3] = {0};
+  for (int i = 0; i < x->op.argc; i++) {
+    arg[i] = LLVMGetUndef(LLVMVectorType(LLVMFloatTypeInContext(e->c), (unsigned)lanes));
+    for (int r = 0; r < lanes; r++) /* the first row's once more where there is none */
+      arg[i] = LLVMBuildInsertElement(e->b, arg[i], tn_emit_expr(e, &head[r < rows ? r : 0], x->op.arg[i]).v,
+                                      LLVMConstInt(i32, (unsigned)r, 0), "");
+  }
+  e->lanes = lanes;
+  LLVMValueRef all = tn_emit_op(e, x->op.op, x->dtype, x->dtype, x->op.flags, arg);
+  e->lanes = before;
+  for (int r = 0; r < rows; r++) {
+    LLVMValueRef one = LLVMBuildExtractElement(e->b, all, LLVMConstInt(i32, (unsigned)r, 0), "");
+    head[r].memo[x->id] = scalar(one);
+    head[r].stamp[x->id] = e->stamp;
+  }
+  return true;
+}
+
 static struct tn_val emit_op(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
+  if (emit_in_tile(e, p, x))
+    return p->memo[x->id];
   struct tn_val arg[3] = {0};
   double zero;
   const struct tn_expr *rounded = tn_quantized(e, x, &zero);

@@ -133,6 +133,26 @@ LLVMValueRef tn_emit_extreme(struct tn_emit *e, bool max, LLVMValueRef so_far, L
   return LLVMBuildSelect(e->b, better, v, so_far, "");
 }
 
+/* x86's instruction for b > a ? b : a (b < a ? b : a), which LLVM does not see any more once the test for a nan
+ * is beside it; NULL: none for such operands. */
+static LLVMValueRef x86_extreme(struct tn_emit *e, bool max, LLVMValueRef a, LLVMValueRef b) {
+  LLVMTypeRef type = LLVMTypeOf(a);
+  if (strncmp(e->target->family, "x86", 3) != 0 || LLVMGetTypeKind(type) != LLVMVectorTypeKind ||
+      LLVMGetTypeKind(LLVMGetElementType(type)) != LLVMFloatTypeKind)
+    return NULL;
+  unsigned bytes = 4 * LLVMGetVectorSize(type);
+  LLVMValueRef arg[3] = {b, a, LLVMConstInt(LLVMInt32TypeInContext(e->c), 4, 0)}; /* 4: rounding as it is */
+  if ((int)bytes > e->target->vector_bytes)
+    return NULL;
+  if (bytes == 16)
+    return tn_emit_call(e, max ? "llvm.x86.sse.max.ps" : "llvm.x86.sse.min.ps", NULL, 0, arg, 2);
+  if (bytes == 32)
+    return tn_emit_call(e, max ? "llvm.x86.avx.max.ps.256" : "llvm.x86.avx.min.ps.256", NULL, 0, arg, 2);
+  if (bytes == 64)
+    return tn_emit_call(e, max ? "llvm.x86.avx512.max.ps.512" : "llvm.x86.avx512.min.ps.512", NULL, 0, arg, 3);
+  return NULL;
+}
+
 static LLVMValueRef float_extreme(struct tn_emit *e, bool max, LLVMValueRef a, LLVMValueRef b) {
   if (never_nan(a)) {
     LLVMValueRef t = a;
@@ -140,8 +160,11 @@ static LLVMValueRef float_extreme(struct tn_emit *e, bool max, LLVMValueRef a, L
     b = t;
   }
   /* Ordered comparison that a nan `a` fails: it is kept. */
-  LLVMValueRef other = LLVMBuildFCmp(e->b, max ? LLVMRealOLT : LLVMRealOGT, a, b, "");
-  LLVMValueRef v = LLVMBuildSelect(e->b, other, b, a, "");
+  LLVMValueRef v = never_nan(b) ? NULL : x86_extreme(e, max, a, b);
+  if (!v) {
+    LLVMValueRef other = LLVMBuildFCmp(e->b, max ? LLVMRealOLT : LLVMRealOGT, a, b, "");
+    v = LLVMBuildSelect(e->b, other, b, a, "");
+  }
   if (never_nan(b))
     return v;
   return LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealUNO, b, b, ""), b, v, "");

@@ -4,6 +4,8 @@
 
 /* Lanes that hold so few elements are not worth a second combination across them. */
 #define FEW_IN_TAIL 2
+/* Up to so many steps a masked last one is done like the others, and the lanes are combined once. */
+#define FEW_STEPS 8
 
 void tn_reduce_in_lanes(const struct tn_target *t, struct tn_cursor *at, const struct tn_stmt *r,
                         struct tn_expr *term, int lanes, int jam) {
@@ -15,6 +17,17 @@ void tn_reduce_in_lanes(const struct tn_target *t, struct tn_cursor *at, const s
   for (int i = 0; i < kept; i++)
     over[i] = r->reduce.var[i];
   struct tn_expr *so_far = r->reduce.init;
+  if (t->masked && steps && steps < FEW_STEPS && rest && kept == 0) {
+    struct tn_var *step = tn_loop_var(n, "r", steps + 1), *lane = tn_loop_var(n, "l", lanes);
+    struct tn_expr *position = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, step), lanes), tn_ex_var(n, lane));
+    struct tn_expr *guard = tn_ex_binary(n, TN_LT, position, tn_ix(n, inner->extent));
+    term = tn_guard_loads(n, tn_ex_replace(n, term, 1, &inner, &position), lane, guard, NULL);
+    term = tn_ex_select(n, guard, term, tn_ex_identity(n, r->reduce.combine, acc->dtype));
+    struct tn_stmt *all = tn_st_reduce(at, acc, r->reduce.combine, so_far, 1, &step, term);
+    all->reduce.lane = lane;
+    all->reduce.unroll = (int)steps + 1;
+    return;
+  }
   if (steps) {
     struct tn_var *step = tn_loop_var(n, "r", steps), *lane = tn_loop_var(n, "l", lanes);
     struct tn_expr *at_lane = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, step), lanes), tn_ex_var(n, lane));

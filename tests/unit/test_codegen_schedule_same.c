@@ -48,7 +48,8 @@ EVAL_TEST(convs) {
 }
 
 EVAL_TEST(reduces) {
-  static const tn_dim sizes[][3] = {{3, 5, 7}, {1, 1, 100}, {100, 1, 1}, {4, 33, 16}, {2, 16, 33}, {1, 70, 3}};
+  static const tn_dim sizes[][3] = {{3, 5, 7},  {1, 1, 100}, {100, 1, 1}, {4, 33, 16}, {2, 16, 33},
+                                    {1, 70, 3}, {2, 5, 56},  {3, 3, 10},  {1, 7, 125}};
   static const enum tn_op ops[] = {TN_REDUCE_SUM, TN_REDUCE_MAX, TN_REDUCE_MIN};
   static const enum tn_dtype dtypes[] = {TN_F32, TN_I8, TN_F64, TN_F16};
   for (size_t k = 0; k < TN_COUNT(sizes); k++)
