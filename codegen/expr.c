@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define BOUND ((int64_t)1 << 60)
+#define MOST_BOUNDED (1 << 14) /* elements of a table that are looked through for the bounds of positions */
 #define MAX_TERMS 64
 
 static int64_t clamp_bound(int64_t v) {
@@ -521,6 +522,20 @@ static struct tn_expr *simplify_op(struct tn_nest *n, enum tn_op op, enum tn_dty
   }
 }
 
+/* Bounds of what a load of a constant table of bytes or of i32 can give; false: nothing is known. */
+static bool bounds_of_table(const struct tn_expr *load, int64_t *lo, int64_t *hi) {
+  if (load->kind != TN_EX_LOAD || !load->load.buf->data || load->load.bytes ||
+      (load->dtype != TN_U8 && load->dtype != TN_I32) || load->load.buf->count > MOST_BOUNDED)
+    return false;
+  *lo = *hi = load->load.guard ? 0 : tn_tensor_int(load->load.buf->data, 0);
+  for (int64_t i = 0; i < load->load.buf->count; i++) {
+    int64_t v = tn_tensor_int(load->load.buf->data, i);
+    *lo = v < *lo ? v : *lo;
+    *hi = v > *hi ? v : *hi;
+  }
+  return true;
+}
+
 struct tn_expr *tn_ex_op(struct tn_nest *n, enum tn_op op, enum tn_dtype dtype, int argc,
                          struct tn_expr *const *arg, int flags) {
   if (dtype == TN_INDEX && op != TN_CAST && arg[0]->dtype == TN_INDEX) {
@@ -563,6 +578,8 @@ struct tn_expr *tn_ex_op(struct tn_nest *n, enum tn_op op, enum tn_dtype dtype, 
     } else if (op == TN_SELECT) {
       e.lo = args[1]->lo < args[2]->lo ? args[1]->lo : args[2]->lo;
       e.hi = args[1]->hi > args[2]->hi ? args[1]->hi : args[2]->hi;
+    } else if (op == TN_CAST && bounds_of_table(args[0], &e.lo, &e.hi)) {
+      /* known */
     } else if (op == TN_CAST && args[0]->dtype != TN_I64 && args[0]->dtype != TN_U64 &&
                args[0]->dtype != TN_U32) {
       e.lo = tn_dtype_is_signed(args[0]->dtype) ? INT32_MIN : 0;

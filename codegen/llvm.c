@@ -259,12 +259,14 @@ static const struct family {
 #undef FAMILY
 };
 
-/* How bytes are multiplied, see emit_dot.c. */
+/* How bytes are multiplied, see emit_dot.c; AVX2 and AVX-512 with BW (and so VL) pick lanes. */
 static void find_dot(struct tn_target *t, const char *assembly) {
   if (has_prefix(t->family, "x86")) {
     /* AVX-512 without BW has no words in its registers. */
     const char *add = strstr(assembly, "vpaddw");
     bool has_words = t->vector_bytes < 64 || (add && memchr(add, 'z', strcspn(add, "\n")));
+    t->picks =
+        t->vector_bytes >= 32 && add && memchr(add, t->vector_bytes == 64 ? 'z' : 'y', strcspn(add, "\n"));
     t->dot = strstr(assembly, "vpdpbusd") != NULL;
     t->dot_u = t->dot || has_words;
     t->dot_w = has_words;

@@ -1,7 +1,8 @@
 /* The schedule: how a nest's loops are ordered, tiled, vectorized and unrolled for a target.
  *
  * A band is a perfect nest of serial loops around stores, or around one reduction and stores.  Each band is
- *  0. split by quotients of positions, and cut where the border of a window ends (schedule_peel.c);
+ *  0. given tables of what its lanes read, where constant ones say so (schedule_pick.c); else split by
+ * quotients of positions, and cut where the border of a window ends (schedule_peel.c);
  *  1. collapsed: neighbouring loops that every position walks as one become one;
  *  2. given a vector axis: a result loop along which loads and stores are contiguous or uniform, or else the
  *     innermost reduction loop;
@@ -498,12 +499,15 @@ static void schedule_reduction(const struct tn_target *t, struct tn_band *b, str
 }
 
 void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
-  if (tn_schedule_quotients(t, b, c) || tn_schedule_peeled(t, b, c))
+  bool picks = !b->reduce && !b->let && b->loops && tn_find_picks(t, b, natural_lanes(t, b));
+  if (!picks && (tn_schedule_quotients(t, b, c) || tn_schedule_peeled(t, b, c)))
     return;
   if (b->loops)
     collapse(b);
   if (b->let)
     tn_schedule_pooled(t, b, c);
+  else if (picks)
+    tn_build_picks(t, b, c, natural_lanes(t, b));
   else if (b->reduce)
     schedule_reduction(t, b, c);
   else

@@ -131,6 +131,10 @@ bool tn_schedule_peeled(const struct tn_target *t, struct tn_band *b, struct tn_
 /* A copy of the band with `at` for loop i and the `loops` in its place. */
 struct tn_band tn_with_loops(const struct tn_band *b, int i, struct tn_expr *at, int loops,
                              struct tn_var *const *loop);
+/* Whether the columns of a pointwise band read from close by, as tables say; then those loads go by the tables
+ * that the band is built with.  lanes: of a register.  schedule_pick.c */
+bool tn_find_picks(const struct tn_target *t, const struct tn_band *b, int lanes);
+void tn_build_picks(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c, int lanes);
 /* A band: cut at borders, its loops collapsed, then scheduled. */
 void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 /* The operand that changes with the columns, and whether it is to be staged; NULL: no contraction. */

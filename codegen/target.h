@@ -6,6 +6,8 @@
 
 /* Up to this stride a vector is picked from whole vectors by shuffles instead of gathered. */
 #define TN_MOST_APART 4
+/* Lanes are picked from up to so many vectors. */
+#define TN_MOST_PICKED 4
 
 struct tn_target {
   const char *family;     /* "x86-avx512", "aarch64-neon", "armv7em", ... */
@@ -27,6 +29,7 @@ struct tn_target {
   bool dot_w;             /* sums of two products of signed 16-bit words are */
   bool masked;            /* masked vector loads and stores are instructions */
   bool gathers;           /* so is loading each lane from a place of its own */
+  bool picks;             /* and choosing each 32-bit lane from any of a register */
   int opt;                /* 0 to 3 */
   bool small;             /* prefer fewer bytes */
   int threads;            /* 1: no parallel loops */

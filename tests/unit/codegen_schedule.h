@@ -35,6 +35,7 @@ static const struct tn_target targets[] = {
      .vector_regs = 8,
      .masked = true,
      .opt = 3,
+     .picks = true,
      .threads = 1},
     {.family = "v256",
      .pointer_bits = 64,
