@@ -89,9 +89,16 @@ struct tn_scratch *tn_scratch_create(tn_arena *arena, const struct tn_module *m)
  * end. */
 int64_t tn_scratch_place(const struct tn_scratch *s, const struct tn_node *kernel, int64_t bytes);
 
-/* program.c: the run function and the descriptor. */
+/* weights.c: where they are. */
 const char *tn_weights_symbol(const struct tn_codegen *cg);
 const char *tn_weights_section(const struct tn_codegen *cg);
+/* Their bytes as a file of their own. False after a diagnostic: there are none. */
+bool tn_weights_make_file(struct tn_codegen *cg);
+/* Puts a section of zeros in the placeholder's place, as long as they are, until the object is made; copying the
+ * bytes there (object.c) spares LLVM several copies of them. */
+void tn_weights_add(struct tn_codegen *cg, LLVMValueRef placeholder);
+
+/* program.c: the run function and the descriptor. */
 bool tn_emit_program(struct tn_codegen *cg);
 
 /* object_merge.c: the parts of one build as one ELF object. */
