@@ -12,7 +12,12 @@
 #include <math.h>
 
 #define TILE 36
-#define LEAST_CHANNELS 16 /* fewer do not fill a vector */
+#define STEP 4                /* rows and columns of the result that a tile stands for */
+#define LEAST_CHANNELS 16     /* fewer do not fill a vector */
+#define BLOCK_BYTES (1 << 20) /* tiles of a block, in and out: half of a second-level cache */
+#define BLOCK_TILES 56        /* at least, and more of large weights, which each block reads again: */
+#define WEIGHTS_A_TILE 21000  /* bytes of weights that a tile of the block is worth */
+#define MOST_FOLLOWERS 16
 
 struct sizes {
   int64_t n, h, w, c, m; /* images, result, channels in and out */
@@ -55,8 +60,8 @@ static bool fits(const struct tn_node *conv, struct sizes *s) {
     if (strides.at[d] != 1 || dilations.at[d] != 1)
       return false;
   *s = (struct sizes){.n = y->dim[0], .h = y->dim[1], .w = y->dim[2], .c = x->dim[3], .m = y->dim[3]};
-  s->down = (s->h + 3) / 4;
-  s->across = (s->w + 3) / 4;
+  s->down = tn_ceil_div(s->h, STEP);
+  s->across = tn_ceil_div(s->w, STEP);
   return s->c >= LEAST_CHANNELS && s->m >= LEAST_CHANNELS && s->n > 0 && pays(s) &&
          !all_integers(weights->data, 9 * s->c * s->m);
 }
@@ -82,7 +87,7 @@ static struct tn_value *transform_weights(struct tn_build *b, const float *w, co
 /* x with zeros after it so that whole tiles cover it; a pad before it does both. */
 static struct tn_value *whole_tiles(struct tn_build *b, struct tn_value *x, const struct sizes *s) {
   int64_t before[4] = {0},
-          after[4] = {0, 4 * s->down + 2 - x->type.dim[1], 4 * s->across + 2 - x->type.dim[2], 0};
+          after[4] = {0, STEP * s->down + 2 - x->type.dim[1], STEP * s->across + 2 - x->type.dim[2], 0};
   if (!after[1] && !after[2])
     return x;
   const struct tn_node *pad = x->def;
@@ -97,22 +102,165 @@ static struct tn_value *whole_tiles(struct tn_build *b, struct tn_value *x, cons
   return tn_pad(b, x, before, after, NULL);
 }
 
+/* ---- blocks ------------------------------------------------------------------------------------------------
+ *
+ * A large image is taken in blocks of rows of tiles, each through both transforms and the product: the tiles of
+ * a block stay near the core, and all blocks have the same place in the arena.  What follows element by element
+ * is done with a block, so that it rides in its output transform; the blocks' results are a concat, in place.
+ */
+
+/* Rows of tiles a block. */
+static int64_t block_rows(const struct sizes *s) {
+  int64_t weights = 4 * TILE * s->c * s->m, tiles = tn_ceil_div(weights, WEIGHTS_A_TILE);
+  tiles = tiles > BLOCK_TILES ? tiles : BLOCK_TILES;
+  int64_t in_row = s->n * s->across, row_bytes = 4 * TILE * in_row * (s->c + s->m);
+  int64_t near = BLOCK_BYTES / row_bytes, enough = tn_ceil_div(tiles, in_row);
+  int64_t rows = near > enough ? near : enough, blocks = rows > 0 ? tn_ceil_div(s->down, rows) : s->down;
+  return tn_ceil_div(s->down, blocks);
+}
+
+/* Nodes that are done block by block: the convolution, then what follows it element by element, then perhaps a
+ * pool. */
+struct followers {
+  struct tn_node *at[1 + MOST_FOLLOWERS];
+  int count;
+};
+
+/* The number of the node that makes the value; -1: none of them. */
+static int follower_of(const struct followers *f, const struct tn_value *value) {
+  for (int i = 0; i < f->count; i++)
+    if (f->at[i]->out[0] == value)
+      return i;
+  return -1;
+}
+
+/* Rows of [n, h, w, c] need the same rows of the operand, or all of it. */
+static bool goes_by_rows(const struct tn_type *operand, int64_t rows) {
+  return operand->rank < 3 || operand->dim[operand->rank - 3] == 1 || operand->dim[operand->rank - 3] == rows;
+}
+
+static bool may_follow(const struct followers *f, const struct tn_node *node) {
+  const struct tn_type *y = &f->at[0]->out[0]->type;
+  if (f->count > MOST_FOLLOWERS || !(tn_op_info(node->op)->flags & TN_ELEMENTWISE) || node->out_count != 1 ||
+      node->out[0]->type.dtype != y->dtype || node->out[0]->type.quant ||
+      !tn_shape_equal(&node->out[0]->type, y))
+    return false;
+  for (int i = 0; i < node->in_count; i++)
+    if (!node->in[i] || !goes_by_rows(&node->in[i]->type, y->dim[1]))
+      return false;
+  return true;
+}
+
+/* A pool whose windows neither overlap nor cross from one block to the next, of the last of which `rows` are
+ * left. */
+static bool may_pool(const struct followers *f, const struct tn_node *node, int64_t rows) {
+  const struct tn_type *y = &f->at[0]->out[0]->type;
+  if (f->count > MOST_FOLLOWERS || node->op != TN_POOL || !tn_shape_equal(&node->in[0]->type, y))
+    return false;
+  int64_t window = tn_get_ints(node, TN_POOL_window).at[1], stride = tn_get_ints(node, TN_POOL_strides).at[1];
+  return window <= stride && STEP % stride == 0 && window <= rows &&
+         tn_get_ints(node, TN_POOL_window).at[0] == 1 && tn_get_ints(node, TN_POOL_dilations).at[1] == 1 &&
+         tn_get_ints(node, TN_POOL_before).at[1] == 0 && tn_get_ints(node, TN_POOL_after).at[1] == 0;
+}
+
+/* Nobody else reads the results but the last one. */
+static bool last_leaves(const struct followers *f) {
+  for (int i = 0; i + 1 < f->count; i++) {
+    const struct tn_value *value = f->at[i]->out[0];
+    if (value->output_of.count > 0)
+      return false;
+    for (size_t k = 0; k < value->uses.count; k++)
+      if (follower_of(f, value->uses.at[k].node->out[0]) < 0)
+        return false;
+  }
+  return true;
+}
+
+static void find_followers(struct tn_node *conv, int64_t last_rows, struct followers *f) {
+  int left = 4 * MOST_FOLLOWERS, good = 1;
+  *f = (struct followers){{conv}, 1};
+  for (struct tn_node *node = conv->next; node && left > 0; node = node->next, left--) {
+    bool reads = false;
+    for (int i = 0; i < node->in_count; i++)
+      reads |= node->in[i] && follower_of(f, node->in[i]) >= 0;
+    if (!reads || !(may_follow(f, node) || may_pool(f, node, last_rows)))
+      continue;
+    f->at[f->count++] = node;
+    good = last_leaves(f) ? f->count : good;
+  }
+  f->count = good;
+}
+
+/* Rows first to first + count of a value of [n, h, w, c], or of what is broadcast to that. */
+static struct tn_value *rows_of(struct tn_build *b, struct tn_value *x, int64_t first, int64_t count) {
+  int64_t starts[TN_MAX_RANK] = {0}, steps[TN_MAX_RANK], sizes[TN_MAX_RANK];
+  if (x->type.rank < 3 || x->type.dim[x->type.rank - 3] == 1 || x->type.dim[x->type.rank - 3] == count)
+    return x;
+  for (int d = 0; d < x->type.rank; d++) {
+    steps[d] = 1;
+    sizes[d] = x->type.dim[d];
+  }
+  starts[x->type.rank - 3] = first;
+  sizes[x->type.rank - 3] = count;
+  return tn_slice(b, x, starts, steps, sizes);
+}
+
+/* What the followers make of the convolution's rows. */
+static struct tn_value *follow(tn_arena *scratch, struct tn_build *b, const struct followers *f,
+                               struct tn_value *rows, int64_t first, int64_t count) {
+  struct tn_value *made[1 + MOST_FOLLOWERS] = {rows};
+  for (int k = 1; k < f->count; k++) {
+    const struct tn_node *node = f->at[k];
+    struct tn_value **in = TN_NEW_ARRAY(scratch, struct tn_value *, node->in_count);
+    for (int i = 0; i < node->in_count; i++) {
+      int from = follower_of(f, node->in[i]);
+      in[i] = from >= 0 ? made[from] : rows_of(b, node->in[i], first, count);
+    }
+    struct tn_node *copy = tn_node_make(b, node->op, node->in_count, in, 1);
+    memcpy(copy->attr, node->attr, sizeof node->attr);
+    if (!tn_finish(b, copy))
+      tn_fail_now(b->graph->module->ctx);
+    made[k] = copy->out[0];
+  }
+  return made[f->count - 1];
+}
+
+static struct tn_value *transformed(struct tn_build *b, struct tn_value *x, struct tn_value *u,
+                                    const struct sizes *s) {
+  struct tn_node *in = tn_node_make(b, TN_WINOGRAD_INPUT, 1, &x, 1);
+  if (!tn_finish(b, in))
+    tn_fail_now(b->graph->module->ctx);
+  struct tn_value *products = tn_matmul(b, in->out[0], u);
+  struct tn_node *out = tn_node_make(b, TN_WINOGRAD_OUTPUT, 1, &products, 1);
+  tn_set_ints(out, TN_WINOGRAD_OUTPUT_shape, (int64_t[]){s->n, s->h, s->w}, 3);
+  if (!tn_finish(b, out))
+    tn_fail_now(b->graph->module->ctx);
+  return out->out[0];
+}
+
 static bool rewrite(struct tn_pass *pass, struct tn_node *node) {
   struct sizes s;
   if (!fits(node, &s))
     return true;
-  struct tn_build b = tn_build_before(node);
+  int64_t rows = block_rows(&s), blocks = tn_ceil_div(s.down, rows);
+  struct followers f = {{node}, 1};
+  if (blocks > 1)
+    find_followers(node, s.h - STEP * (blocks - 1) * rows, &f);
+  struct tn_node *last = f.at[f.count - 1];
+  struct tn_build b = tn_build_before(last); /* everything that the followers read is there */
+  b.name = node->name;
+  b.origin = node->origin;
   struct tn_value *x = whole_tiles(&b, node->in[0], &s);
-  struct tn_node *in = tn_node_make(&b, TN_WINOGRAD_INPUT, 1, &x, 1);
-  if (!tn_finish(&b, in))
-    return false;
   struct tn_value *u = transform_weights(&b, tn_value_tensor(node->in[1])->data, &s);
-  struct tn_value *products = tn_matmul(&b, in->out[0], u);
-  struct tn_node *out = tn_node_make(&b, TN_WINOGRAD_OUTPUT, 1, &products, 1);
-  tn_set_ints(out, TN_WINOGRAD_OUTPUT_shape, (int64_t[]){s.n, s.h, s.w}, 3);
-  if (!tn_finish(&b, out))
-    return false;
-  tn_pass_replace(pass, node->out[0], out->out[0]);
+  struct tn_value **part = TN_NEW_ARRAY(pass->scratch, struct tn_value *, blocks);
+  for (int64_t k = 0; k < blocks; k++) {
+    int64_t first = k * rows, count = first + rows < s.down ? rows : s.down - first;
+    struct sizes block = s;
+    block.h = STEP * (first + count) < s.h ? STEP * count : s.h - STEP * first;
+    struct tn_value *y = transformed(&b, rows_of(&b, x, STEP * first, STEP * count + 2), u, &block);
+    part[k] = follow(pass->scratch, &b, &f, y, STEP * first, block.h);
+  }
+  tn_pass_replace(pass, last->out[0], blocks > 1 ? tn_concat(&b, 1, (int)blocks, part) : part[0]);
   return true;
 }
 
