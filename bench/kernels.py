@@ -45,6 +45,8 @@ class Case:
         names = list(named) + [i.name for i in initializers]
         if self.op == "Resize":  # X, roi, scales
             names.insert(1, "")
+        if self.op == "ScatterND":  # data, indices, updates
+            names[1:] = [names[2], names[1]]
         node = helper.make_node(self.op, names, ["y"], name=self.name, **self.attributes)
         graph = helper.make_graph([node], "kernel",
                                   [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape)
@@ -175,6 +177,9 @@ def cases():
     yield conv(other, 3, 31, 5, 7)
     yield conv(other, 96, 56, 96, 7, groups=96)
     yield conv(other, 128, 28, 128, 5, 2, groups=128)
+    yield conv(other, 198, 28, 792, 3, groups=198)  # several results a channel
+    yield conv(other, 32, 56, 64, 3, groups=32)
+    yield conv(other, 16, 56, 48, 5, groups=16)
     yield conv(other, 64, (1000,), 128, (9,))
     yield conv(other, 80, (3000,), 80, (3,), groups=80)
     yield conv(other, 1, (16000,), 32, (400,), 160, pad=0)
@@ -196,6 +201,14 @@ def cases():
     yield moved("add a channel, 64x112x112", "Add", [[64, 112, 112], [64, 1, 1]])
     for axis in (0, 1, 2):
         yield moved(f"mean of 64x112x112, axis {axis}", "ReduceMean", [[64, 112, 112]], {"axes": [axis]})
+    plane = [[64, 56, 56]]
+    for axis in (1, 2):
+        yield moved(f"max of 64x56x56, axis {axis}", "ReduceMax", plane, {"axes": [axis]})
+    yield moved("log-sum-exp of 64x56x56, axis 2", "ReduceLogSumExp", plane, {"axes": [2]})
+    yield moved("softmax 1000x10", "Softmax", [[1000, 10]], {"axis": -1})
+    yield moved("log-softmax 64x56x56, axis 2", "LogSoftmax", plane, {"axis": 2})
+    for op, opset in (("Erf", 17), ("Log", 17), ("Softplus", 17), ("Mish", 18), ("Sin", 17)):
+        yield moved(f"{op.lower()} 64x56x56", op, plane, opset=opset)
     yield moved("max of 1000000", "ReduceMax", [[1000000]], {"axes": [0]})
     yield moved("transpose 1024x1024", "Transpose", [[1024, 1024]], {"perm": [1, 0]})
     yield moved("transpose 509x521", "Transpose", [[509, 521]], {"perm": [1, 0]})
@@ -206,6 +219,17 @@ def cases():
     for mode, more in (("nearest", {"nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}),
                        ("linear", {}), ("cubic", {})):
         yield moved(f"resize twice, {mode}, 32x64x64", "Resize", [[1, 32, 64, 64]], {"mode": mode, **more}, scales)
+    for mode in ("linear", "cubic"):
+        yield moved(f"resize by 1.5, {mode}, 32x64x64", "Resize", [[1, 32, 64, 64]], {"mode": mode},
+                    (np.array([1, 1, 1.5, 1.5], np.float32),))
+    yield moved("resize to 0.4, linear, 3x480x640", "Resize", [[1, 3, 480, 640]], {"mode": "linear"},
+                (np.array([1, 1, 0.4, 0.4], np.float32),))
+    yield moved("pad by reflection, 64x56x56", "Pad", plane, {"mode": "reflect"},
+                (np.array([0, 1, 1, 0, 1, 1], np.int64),))
+    yield moved("gather 40 columns of 64x56x56", "Gather", plane, {"axis": 2},
+                (np.arange(40, dtype=np.int64) * 23 % 56,))
+    yield moved("scatter 128 rows of 1000x256", "ScatterND", [[1000, 256], [128, 256]], {},
+                (np.arange(128, dtype=np.int64).reshape(128, 1) * 199 % 1000,))
     pool = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
     yield moved("max pool 3x3 s2, 64x112x112", "MaxPool", [[1, 64, 112, 112]], pool)
     yield moved("average pool 3x3 s2, 64x112x112", "AveragePool", [[1, 64, 112, 112]], pool)
@@ -213,6 +237,7 @@ def cases():
     yield moved("concat 64x56x56 twice", "Concat", [[1, 64, 56, 56]] * 2, {"axis": 1})
     yield moved("gather 128 rows of 30522x768", "Gather", [[30522, 768]], {},
                 (np.arange(128, dtype=np.int64) * 199 % 30522,))
+    yield moved("cumsum 64x56x56, axis 1", "CumSum", plane, {}, (np.array(1, np.int64),))
     yield moved("cumsum 1024x1024", "CumSum", [[1024, 1024]], {}, (np.array(1, np.int64),))
 
 

@@ -53,15 +53,30 @@ static bool tells_iterations(const struct tn_band *b, const struct tn_expr *inde
   return true;
 }
 
-/* e reads the buffer, and not only its element `at`. */
-static bool reads_but(const struct tn_expr *e, const struct tn_buf *buf, const struct tn_expr *at) {
+/* The position is as far from `at`, always, that no iteration of the band has it there. */
+static bool lies_outside(const struct tn_band *b, struct tn_expr *index, struct tn_expr *at) {
+  int64_t apart, stride, span = 0;
+  if (!tn_ex_is_int(tn_ix_sub(b->nest, index, at), &apart))
+    return false;
+  for (int i = 0; i < b->loops; i++) {
+    if (!tn_ex_stride(at, b->loop[i], &stride))
+      return false;
+    span += (stride < 0 ? -stride : stride) * (b->loop[i]->extent - 1);
+  }
+  return apart > span || -apart > span;
+}
+
+/* e reads what iterations of the band store in the buffer, and not only the element `at` that is their own. */
+static bool reads_but(const struct tn_band *b, const struct tn_expr *e, const struct tn_buf *buf,
+                      struct tn_expr *at) {
   if (e && e->kind == TN_EX_OP && e->loads) {
     for (int i = 0; i < e->op.argc; i++)
-      if (reads_but(e->op.arg[i], buf, at))
+      if (reads_but(b, e->op.arg[i], buf, at))
         return true;
     return false;
   }
-  if (e && e->kind == TN_EX_LOAD && e->load.buf == buf && e->load.index == at)
+  if (e && e->kind == TN_EX_LOAD && e->load.buf == buf && !reads(e->load.index, buf) &&
+      (e->load.index == at || lies_outside(b, e->load.index, at)))
     return reads(e->load.guard, buf);
   return reads(e, buf);
 }
@@ -78,7 +93,7 @@ static bool independent(const struct tn_band *b) {
       if (b->set && reads(b->set->let.value, s->store.buf))
         return false;
       if (reads(r->store.value, s->store.buf) &&
-          (reads_but(r->store.value, s->store.buf, s->store.index) || !tells_iterations(b, s->store.index)))
+          (reads_but(b, r->store.value, s->store.buf, s->store.index) || !tells_iterations(b, s->store.index)))
         return false;
     }
     if (b->reduce && reads(b->reduce->reduce.term, s->store.buf))
