@@ -143,6 +143,14 @@ static bool plain_load(const struct tn_expr *e) {
   return e->kind == TN_EX_LOAD && !e->load.guard;
 }
 
+/* A load, or one that widens integers, which costs nothing more and leaves narrow factors to be seen (emit.c).
+ */
+static bool cheap_load(const struct tn_expr *e) {
+  bool widens = e->kind == TN_EX_OP && e->op.op == TN_CAST && tn_dtype_is_int(e->dtype) &&
+                tn_dtype_is_int(e->op.arg[0]->dtype);
+  return plain_load(widens ? e->op.arg[0] : e);
+}
+
 /* One row loop, one loop of the sum. */
 static bool one_sum(const struct tn_contraction *k) {
   return k->row[0] && !k->row[1] && k->band->reduce->reduce.count == 1;
@@ -156,7 +164,7 @@ static void choose_staging(struct tn_contraction *k) {
   if (k->t->small || k->t->vector_bytes < 16 || k->t->vector_regs < 16)
     return; /* scratch is dearer than time */
   k->stage_rows =
-      one_sum(k) && k->window == 1 && k->steps >= 16 && panels >= 2 && k->rows->loads && !plain_load(k->rows);
+      one_sum(k) && k->window == 1 && k->steps >= 16 && panels >= 2 && k->rows->loads && !cheap_load(k->rows);
   if (!k->columns->loads || blocks < 2)
     return;
   if (!plain_load(k->columns)) {
