@@ -249,11 +249,9 @@ static struct tn_var *overlapping_rows(const struct tn_band *b, const struct ter
 }
 
 /* The loop, but `apart`, whose iterations can share what is loaded along the axis; else one that hides latency.
- * The innermost one, whose neighbours lie nearest, unless another is much longer and that one does not fill
- * half a tile; full: iterations that fill one. */
+ */
 static struct tn_var *choose_rows(const struct tn_band *b, const struct term_loads *l,
-                                  const struct tn_var *axis, const struct tn_var *apart, int64_t full,
-                                  bool *shares) {
+                                  const struct tn_var *axis, const struct tn_var *apart, bool *shares) {
   struct tn_var *best = NULL;
   *shares = false;
   for (int i = b->loops - 1; i >= 0; i--) {
@@ -266,7 +264,7 @@ static struct tn_var *choose_rows(const struct tn_band *b, const struct term_loa
       uses |= tn_ex_uses(l->load[k], v);
     }
     share &= uses;
-    if (!best || (share && (!*shares || (v->extent > 4 * best->extent && 2 * best->extent < full)))) {
+    if (!best || (share && (!*shares || v->extent > 4 * best->extent))) {
       best = v;
       *shares = share;
     }
@@ -376,7 +374,7 @@ static bool build_multiplied(const struct tn_target *t, struct tn_band *b, struc
   bool shares;
   int64_t most = accumulators(t, b->reduce->reduce.acc->dtype) / between->extent;
   most = most < 1 ? 1 : most;
-  struct tn_rows cut = {.axis = choose_rows(b, &loads, axis, between, most, &shares), .inner = between};
+  struct tn_rows cut = {.axis = choose_rows(b, &loads, axis, between, &shares), .inner = between};
   int64_t m = tn_extent_of(cut.axis);
   int64_t blocks = (m + most - 1) / most, rows = (m + blocks - 1) / blocks;
   /* Stores that are interleaved cannot be masked. */
@@ -408,7 +406,7 @@ void tn_build_tiled_reduction(const struct tn_target *t, struct tn_band *b, stru
   bool shares;
   int64_t columns = axis ? axis->extent : 1, across = (columns + lanes - 1) / lanes;
   int budget = accumulators(t, b->reduce->reduce.acc->dtype), most_vectors = t->vector_bytes ? 2 : 4;
-  struct tn_var *row_axis = choose_rows(b, &loads, axis, NULL, budget / (across < 8 ? across : 8), &shares);
+  struct tn_var *row_axis = choose_rows(b, &loads, axis, NULL, &shares);
   struct tn_var *overlapping = !shares && !t->small && axis ? overlapping_rows(b, &loads, axis) : NULL;
   row_axis = overlapping ? overlapping : row_axis;
   int64_t m = row_axis ? row_axis->extent : 1;
