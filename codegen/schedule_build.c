@@ -212,13 +212,21 @@ static void find_loads(struct term_loads *l, struct tn_expr *e) {
       find_loads(l, e->op.arg[i]);
 }
 
+/* How many steps of the reduction's loop i the load's windows of neighbouring iterations of v lie apart, where
+ * they overlap; else 0. */
+static int64_t steps_apart(const struct tn_stmt *r, int i, const struct tn_expr *load, const struct tn_var *v) {
+  int64_t along, step;
+  if (!tn_ex_stride(load->load.index, v, &along) || !tn_ex_stride(load->load.index, r->reduce.var[i], &step) ||
+      step <= 0 || along <= 0 || along % step || along / step >= r->reduce.var[i]->extent)
+    return 0;
+  return along / step;
+}
+
 /* The loop of the reduction that walks along with v in steps so small that windows of neighbouring iterations
  * overlap; -1: none. */
 static int overlaps_along(const struct tn_stmt *r, const struct term_loads *l, const struct tn_var *v) {
-  int64_t step, stride;
-  for (int i = 0; l->count == 1 && tn_ex_stride(l->load[0]->load.index, v, &step) && i < r->reduce.count; i++)
-    if (tn_ex_stride(l->load[0]->load.index, r->reduce.var[i], &stride) && stride > 0 && step > 0 &&
-        step % stride == 0 && step / stride < r->reduce.var[i]->extent)
+  for (int i = 0; l->count == 1 && i < r->reduce.count; i++)
+    if (steps_apart(r, i, l->load[0], v))
       return i;
   return -1;
 }
@@ -289,18 +297,15 @@ struct window {
 /* The window that rows of a convolution have on the image, when the steps of the sum along it are unrolled. */
 static struct window window_of(const struct tn_stmt *r, const struct term_loads *l, const struct tn_var *axis,
                                const struct tn_var *row) {
-  int64_t all = 1, along, step;
+  int64_t all = 1;
   for (int i = 0; i < r->reduce.count; i++)
     all *= r->reduce.var[i]->extent;
-  for (int k = 0; k < l->count && axis && row; k++) {
-    const struct tn_expr *load = l->load[k];
-    if (!tn_ex_uses(load, axis) || !tn_ex_stride(load->load.index, row, &along) || along <= 0)
-      continue;
-    for (int i = r->reduce.count - 1; i >= (all <= 9 ? 0 : r->reduce.count - 1) && i >= 0; i--)
-      if (tn_ex_stride(load->load.index, r->reduce.var[i], &step) && step > 0 && along % step == 0 &&
-          along / step < r->reduce.var[i]->extent)
-        return (struct window){along / step, r->reduce.var[i]->extent};
-  }
+  for (int k = 0; k < l->count && axis && row; k++)
+    for (int i = r->reduce.count - 1; i >= (all <= 9 ? 0 : r->reduce.count - 1) && i >= 0; i--) {
+      int64_t step = tn_ex_uses(l->load[k], axis) ? steps_apart(r, i, l->load[k], row) : 0;
+      if (step)
+        return (struct window){step, r->reduce.var[i]->extent};
+    }
   return (struct window){0, 0};
 }
 
