@@ -14,245 +14,6 @@
  * but for the bands inside of it. */
 #include "codegen/schedule.h"
 
-/* ---- bands -------------------------------------------------------------------------------------------------
- */
-
-static bool reads(const struct tn_expr *e, const struct tn_buf *buf) {
-  if (!e || !e->loads)
-    return false;
-  if (e->kind == TN_EX_LOAD)
-    return e->load.buf == buf || reads(e->load.index, buf) || reads(e->load.guard, buf);
-  if (e->kind == TN_EX_AFFINE)
-    for (int i = 0; i < e->affine.count; i++)
-      if (reads(e->affine.term[i], buf))
-        return true;
-  if (e->kind == TN_EX_OP)
-    for (int i = 0; i < e->op.argc; i++)
-      if (reads(e->op.arg[i], buf))
-        return true;
-  return false;
-}
-
-/* Different iterations of the band's loops have different positions: what a loop adds exceeds all that the
- * loops which add less can. */
-static bool tells_iterations(const struct tn_band *b, const struct tn_expr *index) {
-  int64_t stride[TN_MAX_REDUCE];
-  for (int i = 0; i < b->loops; i++)
-    if (b->loop[i]->extent > 1 && !tn_ex_stride(index, b->loop[i], &stride[i]))
-      return false;
-  for (int i = 0; i < b->loops; i++) {
-    int64_t own = stride[i] < 0 ? -stride[i] : stride[i], less = 0;
-    for (int k = 0; k < b->loops; k++) {
-      int64_t other = stride[k] < 0 ? -stride[k] : stride[k];
-      if (k != i && b->loop[k]->extent > 1 && other <= own)
-        less += other * (b->loop[k]->extent - 1);
-    }
-    if (b->loop[i]->extent > 1 && own <= less)
-      return false;
-  }
-  return true;
-}
-
-/* The position is as far from `at`, always, that no iteration of the band has it there. */
-static bool lies_outside(const struct tn_band *b, struct tn_expr *index, struct tn_expr *at) {
-  int64_t apart, stride, span = 0;
-  if (!tn_ex_is_int(tn_ix_sub(b->nest, index, at), &apart))
-    return false;
-  for (int i = 0; i < b->loops; i++) {
-    if (!tn_ex_stride(at, b->loop[i], &stride))
-      return false;
-    span += (stride < 0 ? -stride : stride) * (b->loop[i]->extent - 1);
-  }
-  return apart > span || -apart > span;
-}
-
-/* e reads what iterations of the band store in the buffer, and not only the element `at` that is their own. */
-static bool reads_but(const struct tn_band *b, const struct tn_expr *e, const struct tn_buf *buf,
-                      struct tn_expr *at) {
-  if (e && e->kind == TN_EX_OP && e->loads) {
-    for (int i = 0; i < e->op.argc; i++)
-      if (reads_but(b, e->op.arg[i], buf, at))
-        return true;
-    return false;
-  }
-  if (e && e->kind == TN_EX_LOAD && e->load.buf == buf && !reads(e->load.index, buf) &&
-      (e->load.index == at || lies_outside(b, e->load.index, at)))
-    return reads(e->load.guard, buf);
-  return reads(e, buf);
-}
-
-/* Whether iterations may be reordered: no store goes where data says (two may meet), none is read back, but by
- * the iteration that writes it. */
-static bool independent(const struct tn_band *b) {
-  for (const struct tn_stmt *s = b->stores; s; s = s->next) {
-    if (s->store.index->loads)
-      return false;
-    for (const struct tn_stmt *r = b->stores; r; r = r->next) {
-      if (reads(r->store.guard, s->store.buf) || (r != s && reads(r->store.value, s->store.buf)))
-        return false;
-      if (b->set && reads(b->set->let.value, s->store.buf))
-        return false;
-      if (reads(r->store.value, s->store.buf) &&
-          (reads_but(b, r->store.value, s->store.buf, s->store.index) || !tells_iterations(b, s->store.index)))
-        return false;
-    }
-    if (b->reduce && reads(b->reduce->reduce.term, s->store.buf))
-      return false;
-  }
-  return true;
-}
-
-/* set p = p combined with something else. */
-static bool combines(const struct tn_stmt *set) {
-  const struct tn_expr *e = set->let.value;
-  if (e->kind != TN_EX_OP || e->op.argc != 2 ||
-      (e->op.op != TN_ADD && e->op.op != TN_MAX && e->op.op != TN_MIN))
-    return false;
-  bool first = e->op.arg[0]->kind == TN_EX_VAR && e->op.arg[0]->var == set->let.var;
-  const struct tn_expr *p = e->op.arg[!first];
-  return p->kind == TN_EX_VAR && p->var == set->let.var && !tn_ex_uses(e->op.arg[first], set->let.var);
-}
-
-/* let; loops over a window { reduce, set } */
-static bool find_pooled(struct tn_stmt *let, struct tn_band *band) {
-  struct tn_stmt *s = let->next;
-  if (!let->let.var->is_set || !s || s->kind != TN_ST_LOOP)
-    return false;
-  for (; s && s->kind == TN_ST_LOOP && band->windows < TN_MAX_REDUCE; s = s->loop.body) {
-    if (s->loop.kind != TN_LOOP_SERIAL || (s != let->next && s->next))
-      return false;
-    band->window[band->windows++] = s->loop.var;
-  }
-  if (!s || s->kind != TN_ST_REDUCE || !s->next || s->next->kind != TN_ST_SET || s->next->next ||
-      s->next->let.var != let->let.var || !combines(s->next))
-    return false;
-  band->let = let;
-  band->reduce = s;
-  band->set = s->next;
-  return true;
-}
-
-static bool find_band(struct tn_nest *n, struct tn_stmt *first, struct tn_band *band) {
-  *band = (struct tn_band){.nest = n};
-  struct tn_stmt *s = first;
-  while (s->kind == TN_ST_LOOP) {
-    if (s->loop.kind != TN_LOOP_SERIAL || !s->loop.body || band->loops == TN_MAX_REDUCE)
-      return false;
-    band->loop[band->loops++] = s->loop.var;
-    s = s->loop.body;
-    if (s->kind == TN_ST_LOOP && s->next)
-      return false;
-  }
-  if (s->kind == TN_ST_LET && !find_pooled(s, band))
-    return false;
-  if (s->kind == TN_ST_REDUCE)
-    band->reduce = s;
-  s = band->let ? s->next->next : band->reduce ? s->next : s;
-  band->stores = s;
-  if (!band->loops && s != first->next) /* statements without a loop around: only a reduction stands alone */
-    return false;
-  for (; s; s = s->next)
-    if (s->kind != TN_ST_STORE)
-      return false;
-  return (band->stores || band->reduce) && independent(band);
-}
-
-static void replace_in_band(struct tn_band *b, int count, struct tn_var *const *vars,
-                            struct tn_expr *const *values) {
-  if (b->reduce) {
-    struct tn_stmt *rest = b->reduce->next;
-    b->reduce->next = NULL;
-    tn_st_replace(b->nest, b->reduce, count, vars, values);
-    b->reduce->next = rest;
-  }
-  if (b->set)
-    tn_st_replace(b->nest, b->set, count, vars, values);
-  tn_st_replace(b->nest, b->stores, count, vars, values);
-}
-
-/* ---- collapsing --------------------------------------------------------------------------------------------
- */
-
-/* Whether some quotient or remainder of var is left in e. */
-static bool splits(const struct tn_expr *e, const struct tn_var *var) {
-  if (!e || !tn_ex_uses(e, var))
-    return false;
-  switch (e->kind) {
-  case TN_EX_AFFINE:
-    for (int i = 0; i < e->affine.count; i++)
-      if (splits(e->affine.term[i], var))
-        return true;
-    return false;
-  case TN_EX_LOAD:
-    return splits(e->load.index, var) || splits(e->load.guard, var);
-  case TN_EX_OP:
-    if (e->dtype == TN_INDEX && (e->op.op == TN_DIV || e->op.op == TN_MOD))
-      return true;
-    for (int i = 0; i < e->op.argc; i++)
-      if (splits(e->op.arg[i], var))
-        return true;
-    return false;
-  default:
-    return false;
-  }
-}
-
-/* Expressions of the band, one by one: NULL past the last. */
-static struct tn_expr *band_expr(const struct tn_band *b, int at) {
-  if (b->reduce) {
-    if (at == 0)
-      return b->reduce->reduce.term;
-    at--;
-  }
-  if (b->set) {
-    if (at == 0)
-      return b->set->let.value;
-    at--;
-  }
-  for (const struct tn_stmt *s = b->stores; s; s = s->next) {
-    struct tn_expr *e[3] = {s->store.index, s->store.value, s->store.guard};
-    int count = e[2] ? 3 : 2;
-    if (at < count)
-      return e[at];
-    at -= count;
-  }
-  return NULL;
-}
-
-/* a and b (inside a) as one loop, when no expression would have to take it apart again. */
-static bool collapse_pair(struct tn_band *band, struct tn_var *a, struct tn_var *b, struct tn_var **merged) {
-  struct tn_nest *n = band->nest;
-  struct tn_var *v = tn_loop_var(n, a->name, a->extent * b->extent);
-  struct tn_var *vars[2] = {a, b};
-  struct tn_expr *whole = tn_ex_var(n, v);
-  struct tn_expr *values[2] = {tn_ix_div(n, whole, b->extent), tn_ix_mod(n, whole, b->extent)};
-  struct tn_expr *e;
-  for (int i = 0; (e = band_expr(band, i)); i++)
-    if (splits(tn_ex_replace(n, e, 2, vars, values), v))
-      return false;
-  replace_in_band(band, 2, vars, values);
-  *merged = v;
-  return true;
-}
-
-static int collapse_list(struct tn_band *band, struct tn_var **list, int count) {
-  for (int i = count - 2; i >= 0; i--) {
-    struct tn_var *merged;
-    if (!collapse_pair(band, list[i], list[i + 1], &merged))
-      continue;
-    list[i] = merged;
-    count--;
-    memmove(list + i + 1, list + i + 2, (size_t)(count - i - 1) * sizeof *list);
-  }
-  return count;
-}
-
-static void collapse(struct tn_band *band) {
-  band->loops = collapse_list(band, band->loop, band->loops);
-  if (band->reduce)
-    band->reduce->reduce.count = collapse_list(band, band->reduce->reduce.var, band->reduce->reduce.count);
-}
-
 /* ---- what an axis costs ------------------------------------------------------------------------------------
  */
 
@@ -356,7 +117,7 @@ static int natural_lanes(const struct tn_target *t, const struct tn_band *b) {
     note_width(&a, b->reduce->reduce.acc->dtype);
   } else {
     struct tn_expr *e;
-    for (int i = 0; (e = band_expr(b, i)); i++)
+    for (int i = 0; (e = tn_band_expr(b, i)); i++)
       visit(&a, e);
     for (const struct tn_stmt *s = b->stores; s; s = s->next)
       note_width(&a, s->store.buf->dtype);
@@ -380,7 +141,7 @@ static struct tn_var *pointwise_axis(const struct tn_band *b, int lanes) {
     for (const struct tn_stmt *s = b->stores; s; s = s->next)
       a.cost += 1.5 * access_cost(&a, s->store.index, s->store.guard, 0);
     struct tn_expr *e;
-    for (int k = 0; (e = band_expr(b, k)); k++)
+    for (int k = 0; (e = tn_band_expr(b, k)); k++)
       visit(&a, e);
     double use = (double)b->loop[i]->extent / (double)tn_round_up(b->loop[i]->extent, lanes);
     double cost = a.cost / use;
@@ -518,7 +279,7 @@ void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cu
   if (!picks && (tn_schedule_quotients(t, b, c) || tn_schedule_peeled(t, b, c)))
     return;
   if (b->loops)
-    collapse(b);
+    tn_collapse_band(b);
   if (b->let)
     tn_schedule_pooled(t, b, c);
   else if (picks)
@@ -568,7 +329,7 @@ void tn_product_copies(const struct tn_target *t, struct tn_band *b, int around,
   if (!columns || !stages)
     return;
   for (int i = 0; i < filled_count; i++)
-    if (reads(columns, filled[i]))
+    if (tn_ex_reads(columns, filled[i]))
       return;
   struct tn_stmt *r = b->reduce;
   int count = 0;
@@ -693,7 +454,7 @@ void tn_schedule_list(const struct tn_target *t, struct tn_stmt *list, struct tn
       first->next = NULL;
     struct tn_band band;
     struct tn_cursor at = *c;
-    if (find_band(c->nest, first, &band)) {
+    if (tn_find_band(c->nest, first, &band)) {
       band.jam = jam;
       tn_schedule_band(t, &band, &at);
     } else if (!tn_schedule_rows(t, first, &at)) {

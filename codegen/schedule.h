@@ -26,6 +26,15 @@ struct tn_band {
                  which is filled inside */
 };
 
+/* schedule_band.c */
+/* The band of which `first` is the outermost loop, or the only statement.  False: none. */
+bool tn_find_band(struct tn_nest *n, struct tn_stmt *first, struct tn_band *band);
+/* Expressions of the band, one by one: NULL past the last. */
+struct tn_expr *tn_band_expr(const struct tn_band *b, int at);
+void tn_collapse_band(struct tn_band *band);
+/* e loads from buf. */
+bool tn_ex_reads(const struct tn_expr *e, const struct tn_buf *buf);
+
 /* A stretch of an axis: `whole` blocks of lanes * vectors iterations from `start`, of which the last one may
  * have only `last` valid (masked); extent = iterations covered. */
 struct tn_segment {

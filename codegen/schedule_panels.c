@@ -256,7 +256,8 @@ static struct tn_prefetch *next_chunk(struct tn_contraction *k, const struct pie
   struct tn_nest *n = k->n;
   struct tn_buf *buf = p->packed->buf;
   int64_t line = TN_CACHE_LINE / (int64_t)tn_dtype_size(buf->dtype), chunk = part->steps * p->width;
-  if (chunk == buf->count || tiles_of_group(p) == 1) /* one pass over all: the core sees that by itself */
+  /* without caches nothing comes earlier; one pass over all the core sees by itself */
+  if (!k->t->l2_bytes || chunk == buf->count || tiles_of_group(p) == 1)
     return NULL;
   int64_t share = tn_ceil_div(tn_ceil_div(chunk, line), tiles_of_group(p));
   struct tn_prefetch *hint = TN_NEW(n->arena, struct tn_prefetch);
