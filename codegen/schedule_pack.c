@@ -23,14 +23,24 @@ bool tn_pack(struct tn_band *b, struct tn_expr *load, struct tn_var *axis, const
   const struct tn_expr *index = load->load.index;
   const struct tn_buf *from = load->load.buf;
   *out = (struct tn_packed){.load = load};
-  if (load->load.guard || !tn_ex_of_band(b, axis, index))
-    return false;
-
-  /* Loops in packed order: result loops it depends on, panel, reduction loops, column. */
   struct tn_strided copy = {.size = tn_dtype_size(from->dtype)};
   struct tn_strided_loop *loop = copy.loop;
   int count = 0;
   int64_t stride, width = (int64_t)seg->lanes * seg->vectors, elements = 1;
+
+  /* Loops in packed order: the one around the band, result loops it depends on, panel, reduction loops, column.
+   */
+  if (n->in_order && tn_ex_uses(index, n->in_order)) {
+    if (!tn_ex_stride(index, n->in_order, &stride))
+      return false;
+    out->outer[out->outer_count++] = n->in_order;
+    loop[count].extent = n->in_order->extent;
+    loop[count++].from = stride;
+    struct tn_expr *first = tn_ix(n, 0);
+    index = tn_ex_replace(n, load->load.index, 1, &n->in_order, &first);
+  }
+  if (load->load.guard || !tn_ex_of_band(b, axis, index))
+    return false;
   for (int i = 0; i < b->loops; i++) {
     if (b->loop[i] == axis || !tn_ex_uses(index, b->loop[i]))
       continue;

@@ -1,6 +1,7 @@
 /* Results that overlap an operand: random chains of windowed ops give the bytes that they give when every value
  * has a buffer of its own; the arenas that come out are known; a wrong order is seen. */
 #include "unit/codegen_random.h"
+#include "codegen/internal.h"
 #include "codegen/lower.h"
 #include "driver/driver.h"
 
@@ -242,10 +243,59 @@ static bool all_orders(void *user) {
   return true;
 }
 
-static void orders(void **state) {
-  (void)state;
+/* Products of a batch, the last one first: each with weights of its own, which are packed in that order. */
+static bool ordered_batch(void *user) {
+  tn_ctx *ctx = user;
+  enum { BATCH = 3, SIDE = 16 };
+  struct tn_str text;
+  tn_str_init(&text, tn_ctx_arena(ctx));
+  tn_str_add(&text, "module \"m\"\nmemory {arena = 6144, arena_low_bound = 6144, weights = 3072}\n"
+                    "graph(%%x: f32[3,16,16] @input 0) {\n  %%w = constant {value = f32[3,16,16] hex\"");
+  for (int i = 0; i < BATCH * SIDE * SIDE; i++) { /* 1, 2, .. as little-endian floats */
+    float number = (float)(i + 1);
+    uint8_t bytes[4];
+    memcpy(bytes, &number, 4);
+    tn_str_add(&text, "%02x%02x%02x%02x", bytes[0], bytes[1], bytes[2], bytes[3]);
+  }
+  tn_str_add(
+      &text,
+      "\"} : f32[3,16,16] @weights+0\n"
+      "  %%a = kernel(%%x) graph(%%p: f32[3,16,16]) {\n    %%q = exp(%%p) : f32[3,16,16]\n    return %%q\n"
+      "  } : f32[3,16,16] @arena+0\n"
+      "  %%b = kernel(%%a, %%w) {anchor = 0, order = -1} graph(%%r: f32[3,16,16], %%u: f32[3,16,16]) {\n"
+      "    %%v = matmul(%%r, %%u) : f32[3,16,16]\n    return %%v\n  } : f32[3,16,16] @arena+3072\n"
+      "  %%y = kernel(%%b) graph(%%s: f32[3,16,16]) {\n    %%t = exp(%%s) : f32[3,16,16]\n"
+      "    return %%t\n  } : f32[3,16,16] @output 0\n  return %%y\n}\n");
+  struct tn_module *m = tn_parse(ctx, "batch.tir", text.at, text.count);
+  if (!m)
+    tn_fail_now(ctx);
+  struct tn_node *product = m->main->first->next->next;
+  struct tn_nest *n = tn_lower_placed(tn_ctx_arena(ctx), product);
+  struct tn_target target = {.family = "v256",
+                             .pointer_bits = 64,
+                             .vector_bytes = 32,
+                             .int_vector_bytes = 32,
+                             .vector_regs = 16,
+                             .l1_bytes = 32768,
+                             .l2_bytes = 262144,
+                             .fma = true,
+                             .masked = true,
+                             .opt = 3,
+                             .threads = 1};
+  tn_schedule(&target, n);
+  const struct tn_buf *packed = NULL;
+  for (size_t i = 0; i < n->bufs.count; i++)
+    if (n->bufs.at[i]->param < 0 && n->bufs.at[i]->data)
+      packed = n->bufs.at[i];
+  assert_non_null(packed);
+  assert_int_equal(packed->count, BATCH * SIDE * SIDE);
+  assert_true(tn_tensor_float(packed->data, 0) == 2 * SIDE * SIDE + 1); /* the last product's first weight */
+  return true;
+}
+
+static void guarded(bool (*body)(void *)) {
   tn_ctx *ctx = tn_ctx_create(NULL);
-  if (!tn_guard(ctx, all_orders, ctx)) {
+  if (!tn_guard(ctx, body, ctx)) {
     size_t count;
     const struct tn_diag *diags = tn_diags(ctx, &count);
     for (size_t i = 0; i < count; i++)
@@ -255,6 +305,16 @@ static void orders(void **state) {
   tn_ctx_destroy(ctx);
 }
 
+static void orders(void **state) {
+  (void)state;
+  guarded(all_orders);
+}
+
+static void weights_in_order(void **state) {
+  (void)state;
+  guarded(ordered_batch);
+}
+
 /* test_driver_overlap [FROM TO]: other seeds, by hand. */
 int main(int argc, char **argv) {
   if (argc == 3) {
@@ -262,6 +322,6 @@ int main(int argc, char **argv) {
     seeds_to = strtoull(argv[2], NULL, 10);
   }
   const struct CMUnitTest tests[] = {cmocka_unit_test(chains), cmocka_unit_test(known_arena),
-                                     cmocka_unit_test(orders)};
+                                     cmocka_unit_test(orders), cmocka_unit_test(weights_in_order)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
