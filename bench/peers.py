@@ -102,8 +102,8 @@ class Tenon:
             as_object = [*command, "-o", f"{temp}/bench.o"]
             self.compile_seconds, self.cached_seconds = self.compile(as_object), self.compile(as_object)
             self.compile([*command, "-o", out])
-            self.library = ctypes.CDLL(out)
-        self.model = P(ctypes.addressof(ctypes.c_char.in_dll(self.library, "bench_model")))
+            self.loaded = ctypes.CDLL(out)
+        self.model = P(ctypes.addressof(ctypes.c_char.in_dll(self.loaded, "bench_model")))
         version, arena_bytes, self.weight_bytes, inputs, outputs = (loop().bench_fact(self.model, i) for i in range(5))
         if version:
             raise Refused("the artifact's descriptor is not of the version of runtime/tenon.h")

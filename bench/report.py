@@ -245,8 +245,8 @@ def preface(data):
     versions = ", ".join(f"{n} {v}" for n, v in data["versions"].items() if v)
     return (f"Measured on: {data['machine']}. Peers: {versions}. The same model, inputs and number of threads; engines "
             "take turns, and a model's time is the median of the rounds. With several threads an engine starts when those "
-            "of the one before it sleep (ONNX Runtime's spin for 30 ms), and wakes its own untimed. ONNX Runtime counts with the best of its "
-            "optimization levels. Tenon and ONNX Runtime are called from C with their outputs in place; OpenVINO and "
+            "of the one before it sleep (ONNX Runtime's spin for 30 ms), and wakes its own untimed. ONNX Runtime counts "
+            "with the best of its optimization levels. Tenon and ONNX Runtime are called from C with their outputs in place; OpenVINO and "
             "LiteRT from Python, whose share of a call, some microseconds, counts for the smallest models. OpenVINO is "
             "held to float32. A ratio above 1 means that Tenon is faster.")
 

@@ -9,10 +9,10 @@
  * with it at compile time. */
 #include "passes/passes.h"
 
-#define DEFAULT_LIMIT (INT64_C(64) << 10)
+#define LIMIT (INT64_C(64) << 10)
 #define COSTLY_LIMIT (INT64_C(16) << 20) /* for what is dear to compute, where speed is asked for */
-#define LOOK_AHEAD 16                    /* nodes */
-#define FREE_LIMIT (INT64_C(1) << 10) /* expand and iota up to here become constants at once */
+#define LOOK_AHEAD 64                    /* nodes */
+#define FREE_LIMIT (INT64_C(1) << 10)    /* expand and iota up to here become constants at once */
 
 static bool all_constant(const struct tn_node *node) {
   for (int i = 0; i < node->in_count; i++)
@@ -21,33 +21,32 @@ static bool all_constant(const struct tn_node *node) {
   return true;
 }
 
+/* The user is computed once this value is a constant: all else that it reads is one, or will be. */
+static bool follows(const struct tn_node *user, const struct tn_value *value) {
+  bool others = (tn_op_info(user->op)->flags & TN_PURE) && user->region_count == 0;
+  for (int k = 0; k < user->in_count && others; k++)
+    others = !user->in[k] || user->in[k] == value || tn_value_constant_expr(user->in[k]);
+  return others;
+}
+
 /* Somebody who would be folded if this value were a constant. */
 static bool wanted_constant(const struct tn_value *value) {
-  for (size_t i = 0; i < value->uses.count; i++) {
-    const struct tn_node *user = value->uses.at[i].node;
-    bool others = (tn_op_info(user->op)->flags & TN_PURE) && user->region_count == 0;
-    for (int k = 0; k < user->in_count && others; k++)
-      others = !user->in[k] || user->in[k] == value || tn_value_constant_expr(user->in[k]);
-    if (others)
+  for (size_t i = 0; i < value->uses.count; i++)
+    if (follows(value->uses.at[i].node, value))
       return true;
-  }
   return false;
 }
 
-/* The results, or what can be computed from them at compile time, are dear to compute at each run. */
-static bool leads_to_costly(const struct tn_node *node, int ahead) {
-  unsigned flags = tn_op_info(node->op)->flags;
-  if (!(flags & TN_PURE) || node->region_count)
-    return false;
+/* The results, or what can be computed from them at compile time, are dear to compute at each run; *left: nodes
+ * that may still be looked at. */
+static bool leads_to_costly(const struct tn_node *node, int *left) {
   if (tn_costly(node))
     return true;
-  for (int i = 0; i < node->out_count && ahead > 0; i++)
-    for (size_t k = 0; k < node->out[i]->uses.count; k++) {
+  for (int i = 0; i < node->out_count; i++)
+    for (size_t k = 0; k < node->out[i]->uses.count && *left > 0; k++) {
       const struct tn_node *user = node->out[i]->uses.at[k].node;
-      bool constant = user->out_count > 0;
-      for (int j = 0; j < user->in_count && constant; j++)
-        constant = !user->in[j] || tn_value_constant_expr(user->in[j]);
-      if (constant && leads_to_costly(user, ahead - 1))
+      --*left;
+      if (follows(user, node->out[i]) && leads_to_costly(user, left))
         return true;
     }
   return false;
@@ -55,7 +54,6 @@ static bool leads_to_costly(const struct tn_node *node, int ahead) {
 
 /* Whether the results are worth their bytes. */
 static bool worth_storing(const struct tn_pass *pass, const struct tn_node *node) {
-  int64_t limit = pass->options->fold_limit ? pass->options->fold_limit : DEFAULT_LIMIT;
   int64_t in_bytes = 0, out_bytes = 0;
   for (int i = 0; i < node->in_count; i++)
     if (node->in[i])
@@ -66,12 +64,12 @@ static bool worth_storing(const struct tn_pass *pass, const struct tn_node *node
       return false; /* symbolic */
     out_bytes += bytes;
   }
-  if (out_bytes > limit && out_bytes <= COSTLY_LIMIT && !pass->options->small && !pass->options->fold_limit &&
-      leads_to_costly(node, LOOK_AHEAD))
+  int left = LOOK_AHEAD;
+  bool grows = (node->op == TN_EXPAND || node->op == TN_IOTA) && out_bytes > FREE_LIMIT && out_bytes > in_bytes;
+  if (out_bytes <= LIMIT ? !grows || wanted_constant(node->out[0]) : !grows && out_bytes <= 2 * in_bytes)
     return true;
-  if ((node->op == TN_EXPAND || node->op == TN_IOTA) && out_bytes > FREE_LIMIT && out_bytes > in_bytes)
-    return out_bytes <= limit && wanted_constant(node->out[0]);
-  return out_bytes <= limit || out_bytes <= 2 * in_bytes;
+  return out_bytes > LIMIT && out_bytes <= COSTLY_LIMIT && !pass->options->small &&
+         leads_to_costly(node, &left);
 }
 
 static struct tn_value *make_constant(struct tn_node *at, const struct tn_tensor *tensor) {

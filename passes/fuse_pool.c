@@ -41,15 +41,13 @@ static bool leads_to_pool(struct tn_fuse *f, int group, const struct tn_value *v
   return only;
 }
 
-#define WINOGRAD_TILE 4 /* rows and columns that winograd_output stores at once */
-
 /* The group makes what the pool may take: by a convolution, or tiles that hold whole windows. */
 static bool convolves(const struct tn_group *g, const struct tn_node *pool) {
   if (g->merged || g->pool || g->rows >= 0 || !g->anchor || g->roots.count != 1)
     return false;
   struct tn_ints strides = tn_get_ints(pool, TN_POOL_strides);
   for (size_t d = 0; d < strides.count && g->anchor->op == TN_WINOGRAD_OUTPUT; d++)
-    if (WINOGRAD_TILE % strides.at[d])
+    if (TN_WINOGRAD_STEP % strides.at[d])
       return false;
   return g->anchor->op == TN_CONV || g->anchor->op == TN_WINOGRAD_OUTPUT;
 }

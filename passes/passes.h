@@ -29,8 +29,6 @@ struct tn_pass_options {
   bool small;       /* -Os: prefer fewer bytes to more speed */
   bool roomy;       /* memory is cheap beside time: weights may take four times, images twice their bytes */
   bool verify_each; /* tn_verify after each pass, a violation is a bug of that pass */
-  int64_t
-      fold_limit; /* results of more bytes, and much larger than their operands, are not folded; 0: 64 KiB */
 
   /* Pass names.  "simplify" means every run of it (stop_after: the first), "simplify.2" its second. */
   const char *const *print_after; /* "all": every pass */
@@ -90,6 +88,9 @@ struct tn_pass {
 #undef PASS
 #undef STEP
 #undef ORDER
+
+/* Rows and columns of the result that one of Winograd's tiles stands for. */
+#define TN_WINOGRAD_STEP 4
 
 /* Computing an element takes more than a few plain instructions, or the elements of others. */
 bool tn_costly(const struct tn_node *node);

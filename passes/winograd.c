@@ -12,7 +12,6 @@
 #include <math.h>
 
 #define TILE 36
-#define STEP 4                /* rows and columns of the result that a tile stands for */
 #define LEAST_CHANNELS 16     /* fewer do not fill a vector */
 #define BLOCK_BYTES (1 << 20) /* tiles of a block, in and out: half of a second-level cache */
 #define BLOCK_TILES 56        /* at least, and more of large weights, which each block reads again: */
@@ -60,8 +59,8 @@ static bool fits(const struct tn_node *conv, struct sizes *s) {
     if (strides.at[d] != 1 || dilations.at[d] != 1)
       return false;
   *s = (struct sizes){.n = y->dim[0], .h = y->dim[1], .w = y->dim[2], .c = x->dim[3], .m = y->dim[3]};
-  s->down = tn_ceil_div(s->h, STEP);
-  s->across = tn_ceil_div(s->w, STEP);
+  s->down = tn_ceil_div(s->h, TN_WINOGRAD_STEP);
+  s->across = tn_ceil_div(s->w, TN_WINOGRAD_STEP);
   return s->c >= LEAST_CHANNELS && s->m >= LEAST_CHANNELS && s->n > 0 && pays(s) &&
          !all_integers(weights->data, 9 * s->c * s->m);
 }
@@ -86,8 +85,8 @@ static struct tn_value *transform_weights(struct tn_build *b, const float *w, co
 
 /* x with zeros after it so that whole tiles cover it; a pad before it does both. */
 static struct tn_value *whole_tiles(struct tn_build *b, struct tn_value *x, const struct sizes *s) {
-  int64_t before[4] = {0},
-          after[4] = {0, STEP * s->down + 2 - x->type.dim[1], STEP * s->across + 2 - x->type.dim[2], 0};
+  int64_t before[4] = {0}, after[4] = {0, TN_WINOGRAD_STEP * s->down + 2 - x->type.dim[1],
+                                       TN_WINOGRAD_STEP * s->across + 2 - x->type.dim[2], 0};
   if (!after[1] && !after[2])
     return x;
   const struct tn_node *pad = x->def;
@@ -158,7 +157,7 @@ static bool may_pool(const struct followers *f, const struct tn_node *node, int6
   if (f->count > MOST_FOLLOWERS || node->op != TN_POOL || !tn_shape_equal(&node->in[0]->type, y))
     return false;
   int64_t window = tn_get_ints(node, TN_POOL_window).at[1], stride = tn_get_ints(node, TN_POOL_strides).at[1];
-  return window <= stride && STEP % stride == 0 && window <= rows &&
+  return window <= stride && TN_WINOGRAD_STEP % stride == 0 && window <= rows &&
          tn_get_ints(node, TN_POOL_window).at[0] == 1 && tn_get_ints(node, TN_POOL_dilations).at[1] == 1 &&
          tn_get_ints(node, TN_POOL_before).at[1] == 0 && tn_get_ints(node, TN_POOL_after).at[1] == 0;
 }
@@ -245,7 +244,7 @@ static bool rewrite(struct tn_pass *pass, struct tn_node *node) {
   int64_t rows = block_rows(&s), blocks = tn_ceil_div(s.down, rows);
   struct followers f = {{node}, 1};
   if (blocks > 1)
-    find_followers(node, s.h - STEP * (blocks - 1) * rows, &f);
+    find_followers(node, s.h - TN_WINOGRAD_STEP * (blocks - 1) * rows, &f);
   struct tn_node *last = f.at[f.count - 1];
   struct tn_build b = tn_build_before(last); /* everything that the followers read is there */
   b.name = node->name;
@@ -256,9 +255,11 @@ static bool rewrite(struct tn_pass *pass, struct tn_node *node) {
   for (int64_t k = 0; k < blocks; k++) {
     int64_t first = k * rows, count = first + rows < s.down ? rows : s.down - first;
     struct sizes block = s;
-    block.h = STEP * (first + count) < s.h ? STEP * count : s.h - STEP * first;
-    struct tn_value *y = transformed(&b, rows_of(&b, x, STEP * first, STEP * count + 2), u, &block);
-    part[k] = follow(pass->scratch, &b, &f, y, STEP * first, block.h);
+    block.h =
+        TN_WINOGRAD_STEP * (first + count) < s.h ? TN_WINOGRAD_STEP * count : s.h - TN_WINOGRAD_STEP * first;
+    struct tn_value *y =
+        transformed(&b, rows_of(&b, x, TN_WINOGRAD_STEP * first, TN_WINOGRAD_STEP * count + 2), u, &block);
+    part[k] = follow(pass->scratch, &b, &f, y, TN_WINOGRAD_STEP * first, block.h);
   }
   tn_pass_replace(pass, last->out[0], blocks > 1 ? tn_concat(&b, 1, (int)blocks, part) : part[0]);
   return true;

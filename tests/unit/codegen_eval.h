@@ -61,6 +61,14 @@ static inline void fixture_print(struct fixture *f) {
   }
 #define INTS(...) (const int64_t[]){__VA_ARGS__}, sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)
 
+/* What was reported, for a test that is about to fail. */
+static inline void print_diags(tn_ctx *ctx) {
+  size_t count;
+  const struct tn_diag *diags = tn_diags(ctx, &count);
+  for (size_t i = 0; i < count; i++)
+    print_error("%s\n", tn_diag_format(tn_ctx_arena(ctx), &diags[i]));
+}
+
 static inline struct tn_value *constant(struct fixture *f, enum tn_dtype dtype, int rank, const tn_dim *dims,
                                         const double *values) {
   struct tn_type type = tn_type_make(dtype, rank, dims);

@@ -1,7 +1,7 @@
 /* Results that overlap an operand: random chains of windowed ops give the bytes that they give when every value
  * has a buffer of its own; the arenas that come out are known; a wrong order is seen. */
 #include "unit/codegen_random.h"
-#include "codegen/internal.h"
+#include "unit/codegen_schedule.h"
 #include "codegen/lower.h"
 #include "driver/driver.h"
 
@@ -162,10 +162,7 @@ static void chains(void **state) {
     tn_ctx *ctx = tn_ctx_create(NULL);
     struct one_seed s = {ctx, seed, arenas, &up, &down};
     if (!tn_guard(ctx, check_seed, &s)) {
-      size_t count;
-      const struct tn_diag *diags = tn_diags(ctx, &count);
-      for (size_t i = 0; i < count; i++)
-        print_error("%s\n", tn_diag_format(tn_ctx_arena(ctx), &diags[i]));
+      print_diags(ctx);
       fail_msg("seed %llu cannot be compiled", (unsigned long long)seed);
     }
     tn_ctx_destroy(ctx);
@@ -271,18 +268,7 @@ static bool ordered_batch(void *user) {
     tn_fail_now(ctx);
   struct tn_node *product = m->main->first->next->next;
   struct tn_nest *n = tn_lower_placed(tn_ctx_arena(ctx), product);
-  struct tn_target target = {.family = "v256",
-                             .pointer_bits = 64,
-                             .vector_bytes = 32,
-                             .int_vector_bytes = 32,
-                             .vector_regs = 16,
-                             .l1_bytes = 32768,
-                             .l2_bytes = 262144,
-                             .fma = true,
-                             .masked = true,
-                             .opt = 3,
-                             .threads = 1};
-  tn_schedule(&target, n);
+  tn_schedule(&targets[TN_COUNT(targets) - 1], n);
   const struct tn_buf *packed = NULL;
   for (size_t i = 0; i < n->bufs.count; i++)
     if (n->bufs.at[i]->param < 0 && n->bufs.at[i]->data)
@@ -296,10 +282,7 @@ static bool ordered_batch(void *user) {
 static void guarded(bool (*body)(void *)) {
   tn_ctx *ctx = tn_ctx_create(NULL);
   if (!tn_guard(ctx, body, ctx)) {
-    size_t count;
-    const struct tn_diag *diags = tn_diags(ctx, &count);
-    for (size_t i = 0; i < count; i++)
-      print_error("%s\n", tn_diag_format(tn_ctx_arena(ctx), &diags[i]));
+    print_diags(ctx);
     fail_msg("not compiled");
   }
   tn_ctx_destroy(ctx);

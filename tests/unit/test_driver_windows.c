@@ -191,10 +191,7 @@ static void networks(void **state) {
     tn_ctx *ctx = tn_ctx_create(NULL);
     struct one_seed s = {ctx, seed, 0};
     if (!tn_guard(ctx, check_seed, &s)) {
-      size_t count;
-      const struct tn_diag *diags = tn_diags(ctx, &count);
-      for (size_t i = 0; i < count; i++)
-        print_error("%s\n", tn_diag_format(tn_ctx_arena(ctx), &diags[i]));
+      print_diags(ctx);
       fail_msg("seed %llu cannot be compiled", (unsigned long long)seed);
     }
     windows += s.windows;
