@@ -35,6 +35,7 @@ class Case:
         self.group, self.name, self.op, self.flops = group, name, op, flops
         self.inputs, self.weights, self.attributes = inputs, weights, attributes or {}
         self.constants, self.opset = constants, opset
+        self.outputs = {"y": TensorProto.FLOAT}
 
     def write(self, path):
         rng = np.random.default_rng(3)
@@ -47,11 +48,12 @@ class Case:
             names.insert(1, "")
         if self.op == "ScatterND":  # data, indices, updates
             names[1:] = [names[2], names[1]]
-        node = helper.make_node(self.op, names, ["y"], name=self.name, **self.attributes)
+        node = helper.make_node(self.op, names, list(self.outputs), name=self.name, **self.attributes)
         graph = helper.make_graph([node], "kernel",
                                   [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape)
                                    for n, a in named.items()],
-                                  [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], initializers)
+                                  [helper.make_tensor_value_info(n, t, None) for n, t in self.outputs.items()],
+                                  initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
         onnx.save(onnx.shape_inference.infer_shapes(model), path)
         return named
@@ -138,6 +140,13 @@ def convolutions(group, shapes):
 
 def moved(name, op, inputs, attributes=None, constants=(), opset=17, weights=()):
     return Case("by bytes", name, op, inputs, weights, 0, attributes, constants, opset)
+
+
+def best(shape, k, axis=-1):
+    case = moved(f"the {k} best of {'x'.join(map(str, shape))}", "TopK", [shape], {"axis": axis},
+                 (np.array([k], np.int64),))
+    case.group, case.outputs = "searches", {"y": TensorProto.FLOAT, "i": TensorProto.INT64}
+    return case
 
 
 def cases():
@@ -238,6 +247,12 @@ def cases():
     yield moved("gather 128 rows of 30522x768", "Gather", [[30522, 768]], {},
                 (np.arange(128, dtype=np.int64) * 199 % 30522,))
     yield moved("cumsum 64x56x56, axis 1", "CumSum", plane, {}, (np.array(1, np.int64),))
+    for n, k in ((1000, 1), (1000, 5), (50000, 10), (10, 3), (100, 10), (8400, 100), (12000, 1000), (100000, 1000),
+                 (100000, 3000), (1000, 1000), (50000, 50000)):
+        yield best([n], k)
+    yield best([1000, 10], 3)
+    yield best([64, 1000], 5)
+    yield best([1000, 64], 5, axis=0)
     yield moved("cumsum 1024x1024", "CumSum", [[1024, 1024]], {}, (np.array(1, np.int64),))
 
 

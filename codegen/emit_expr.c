@@ -16,6 +16,32 @@ static bool over_lanes(const struct tn_emit *e, const struct tn_expr *x) {
   return e->lane && tn_ex_uses(x, e->lane);
 }
 
+/* Some variable inside has another value in each lane: a result of a reduction that was computed in them. */
+static bool reads_lanes(const struct tn_emit *e, const struct tn_point *p, const struct tn_expr *x) {
+  if (!e->lane || !x)
+    return false;
+  if (!(x->uses & e->tiled))
+    p = &e->first;
+  switch (x->kind) {
+  case TN_EX_VAR:
+    return x->var != e->lane && p->var[x->var->id].vec;
+  case TN_EX_AFFINE:
+    for (int i = 0; i < x->affine.count; i++)
+      if (reads_lanes(e, p, x->affine.term[i]))
+        return true;
+    return false;
+  case TN_EX_LOAD:
+    return reads_lanes(e, p, x->load.index) || reads_lanes(e, p, x->load.guard);
+  case TN_EX_OP:
+    for (int i = 0; i < x->op.argc; i++)
+      if (reads_lanes(e, p, x->op.arg[i]))
+        return true;
+    return false;
+  default:
+    return false;
+  }
+}
+
 /* A part of a position whose stride over the lanes is known: whether that is not zero. */
 static bool moves_with_lanes(const struct tn_emit *e, const struct tn_expr *x) {
   int64_t stride;
@@ -69,7 +95,7 @@ LLVMValueRef tn_emit_first_position(struct tn_emit *e, struct tn_point *p, const
 }
 
 static struct tn_val emit_affine(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
-  if (!over_lanes(e, x))
+  if (!over_lanes(e, x) && !reads_lanes(e, p, x))
     return scalar(affine_scalar(e, p, x, false));
   LLVMValueRef uniform = tn_emit_index(e, x->affine.base), varying = NULL;
   for (int i = 0; i < x->affine.count; i++) {
@@ -330,7 +356,8 @@ static LLVMValueRef load_picked(struct tn_emit *e, struct tn_point *p, const str
 static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x) {
   const struct tn_expr *index = x->load.index, *guard = x->load.guard;
   LLVMValueRef zero = tn_emit_index(e, 0);
-  if (!over_lanes(e, x)) {
+  bool found = reads_lanes(e, p, index); /* the position is no sum of loop variables */
+  if (!over_lanes(e, x) && !found && !reads_lanes(e, p, guard)) {
     LLVMValueRef at = affine_scalar(e, p, index, false);
     if (!guard)
       return scalar(tn_emit_from_storage(e, x->dtype, load_at(e, x, at), false));
@@ -340,7 +367,7 @@ static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const stru
     v = LLVMBuildSelect(e->b, ok, v, LLVMConstNull(LLVMTypeOf(v)), "");
     return scalar(tn_emit_from_storage(e, x->dtype, v, false));
   }
-  if (!x->load.bytes && tn_emit_load_block(e, p, x))
+  if (!x->load.bytes && !found && tn_emit_load_block(e, p, x))
     return p->memo[x->id];
   struct tn_val ok = guard ? tn_emit_expr(e, p, guard) : scalar(NULL);
   LLVMValueRef constant = guard && !ok.vec ? LLVMIsAConstantInt(ok.v) : NULL; /* in an unrolled window */
@@ -349,7 +376,7 @@ static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const stru
   LLVMValueRef mask = guard && !constant ? tn_emit_widened(e, ok) : NULL;
   int64_t stride;
   LLVMValueRef v;
-  bool known = tn_ex_stride(index, e->lane, &stride);
+  bool known = !found && tn_ex_stride(index, e->lane, &stride);
   bool apart = known && stride >= 2 && stride <= TN_MOST_APART && e->lanes >= 4 && !x->load.bytes;
   bool row = known && (stride == 1 || (stride == -1 && !mask));
   if (x->load.bytes)
@@ -371,7 +398,7 @@ static struct tn_val emit_load(struct tn_emit *e, struct tn_point *p, const stru
       v = gather(e, x, NULL, first, stride);
   } else if (apart && e->target->masked) {
     v = tn_emit_load_apart(e, x, affine_scalar(e, p, index, true), stride, mask);
-  } else if (!known && (v = load_picked(e, p, x))) {
+  } else if (!known && !found && (v = load_picked(e, p, x))) {
     if (mask)
       v = LLVMBuildSelect(e->b, mask, v, LLVMConstNull(LLVMTypeOf(v)), "");
   } else {
@@ -389,7 +416,8 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
   const struct tn_buf *buf = st->store.buf;
   const struct tn_expr *index = st->store.index, *guard = st->store.guard;
   struct tn_val value = tn_emit_expr(e, p, st->store.value);
-  if (!e->lane || (!over_lanes(e, index) && !value.vec)) {
+  bool found = reads_lanes(e, p, index);
+  if (!e->lane || (!over_lanes(e, index) && !value.vec && !found)) {
     LLVMValueRef at = affine_scalar(e, p, index, false);
     LLVMBasicBlockRef after = NULL;
     LLVMValueRef v = tn_emit_to_storage(e, buf->dtype, value.v, false);
@@ -412,7 +440,7 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
   LLVMValueRef v = tn_emit_to_storage(e, buf->dtype, tn_emit_widened(e, value), true);
   LLVMValueRef mask = guard ? tn_emit_widened(e, tn_emit_expr(e, p, guard)) : NULL;
   int64_t stride;
-  bool known = tn_ex_stride(index, e->lane, &stride);
+  bool known = !found && tn_ex_stride(index, e->lane, &stride);
   if (known && stride == 1) {
     LLVMValueRef at = tn_emit_address(e, buf, affine_scalar(e, p, index, true));
     if (!mask) {

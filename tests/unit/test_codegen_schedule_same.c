@@ -543,6 +543,20 @@ EVAL_TEST(chains) {
   }
 }
 
+EVAL_TEST(searches) {
+  static const int64_t cases[][2] = {{20, 1}, {20, 4}, {300, 4}, {700, 40}, {100, 60}, {90, 40}};
+  for (size_t k = 0; k < TN_COUNT(cases); k++)
+    for (int axis = 0; axis < 2; axis++) {
+      tn_dim n = cases[k][0];
+      struct tn_value *x = axis ? small(f, TN_F32, SHAPE(2, n)) : small(f, TN_F32, SHAPE(n, 3));
+      struct tn_node *node = tn_node_make(&f->b, TN_TOPK, 1, &x, 2);
+      tn_set_int(node, TN_TOPK_axis, axis);
+      tn_set_int(node, TN_TOPK_k, cases[k][1]);
+      tn_set_int(node, TN_TOPK_largest, k % 2);
+      check_same(f, tn_printf(tn_ctx_arena(f->ctx), "the best, %d along %d", (int)k, axis), finished(f, node));
+    }
+}
+
 /* test_codegen_schedule_same [FROM TO]: other seeds, by hand. */
 int main(int argc, char **argv) {
   if (argc == 3) {
@@ -555,7 +569,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(pools),   cmocka_unit_test(scatters),    cmocka_unit_test(rows),
       cmocka_unit_test(places),  cmocka_unit_test(few_columns), cmocka_unit_test(tables),
       cmocka_unit_test(chunks),  cmocka_unit_test(chains),      cmocka_unit_test(products_by_rows),
-      cmocka_unit_test(room),
+      cmocka_unit_test(room),    cmocka_unit_test(searches),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
