@@ -29,12 +29,14 @@ import peers
 
 
 class Case:
-    """A model of one node.  group: the heading it is shown under.  inputs: shapes; weights: shapes of constants."""
+    """A model of one node.  group: the heading it is shown under.  inputs: shapes; weights: shapes of constants; then:
+    an operator on the result."""
 
-    def __init__(self, group, name, op, inputs, weights=(), flops=0, attributes=None, constants=(), opset=17):
+    def __init__(self, group, name, op, inputs, weights=(), flops=0, attributes=None, constants=(), opset=17,
+                 then=None):
         self.group, self.name, self.op, self.flops = group, name, op, flops
         self.inputs, self.weights, self.attributes = inputs, weights, attributes or {}
-        self.constants, self.opset = constants, opset
+        self.constants, self.opset, self.then = constants, opset, then
         self.outputs = {"y": TensorProto.FLOAT}
 
     def write(self, path):
@@ -48,8 +50,11 @@ class Case:
             names.insert(1, "")
         if self.op == "ScatterND":  # data, indices, updates
             names[1:] = [names[2], names[1]]
-        node = helper.make_node(self.op, names, list(self.outputs), name=self.name, **self.attributes)
-        graph = helper.make_graph([node], "kernel",
+        outputs = list(self.outputs)
+        nodes = [helper.make_node(self.op, names, ["first"] if self.then else outputs, name=self.name, **self.attributes)]
+        if self.then:
+            nodes.append(helper.make_node(self.then, ["first"], outputs, name=self.then))
+        graph = helper.make_graph(nodes, "kernel",
                                   [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape)
                                    for n, a in named.items()],
                                   [helper.make_tensor_value_info(n, t, None) for n, t in self.outputs.items()],
@@ -61,11 +66,12 @@ class Case:
 
 # ---- the list ------------------------------------------------------------------------------------------------------
 
-def matmul(group, m, k, n, batch=(), constant=True):
+def matmul(group, m, k, n, batch=(), constant=True, **more):
     a, b = [*batch, m, k], [*(() if constant else batch), k, n]
     name = "x".join(map(str, batch)) + ("*" if batch else "") + f"{m}x{k}x{n}"
+    name += f", {more['then'].lower()}" if "then" in more else ""
     return Case(group, name, "MatMul", [a] if constant else [a, b], [b] if constant else [],
-                2 * math.prod(batch) * m * k * n)
+                2 * math.prod(batch) * m * k * n, **more)
 
 
 def gemm(m, k, n, ta, tb, constant):
@@ -161,6 +167,8 @@ def cases():
     for m, k, n in ((128, 768, 768), (128, 768, 3072), (128, 3072, 768), (197, 192, 576), (197, 192, 768),
                     (197, 768, 192)):
         yield matmul("BERT and ViT", m, k, n)
+    yield matmul("BERT and ViT", 128, 768, 3072, then="Gelu", opset=20)
+    yield matmul("BERT and ViT", 197, 192, 768, then="Gelu", opset=20)
     yield matmul("BERT and ViT", 128, 64, 128, (12,), constant=False)
     yield matmul("BERT and ViT", 128, 128, 64, (12,), constant=False)
     yield matmul("BERT and ViT", 197, 64, 197, (3,), constant=False)

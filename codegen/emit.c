@@ -556,6 +556,7 @@ LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMM
                             .c = e.c,
                             .hw_fma = target->fma,
                             .hw_round = target->round,
+                            .picks = target->picks ? (unsigned)target->vector_bytes / 4 : 0,
                             .soft_f32 = !target->f32,
                             .soft_f64 = !target->f64};
   e.entry = LLVMAppendBasicBlockInContext(e.c, e.function, "entry");

@@ -4,6 +4,8 @@
  * larger numbers are integers already. */
 #include "codegen/math_build.h"
 
+enum { MOST_LANES = 256 };
+
 val tn_fx_splat(const struct fx *f, LLVMValueRef element) {
   if (f->lanes == 0)
     return element;
@@ -40,6 +42,50 @@ val tn_fx_round(const struct fx *f, enum tn_op op, val x) {
   return sel(f, lt(f, a, big), r, x);
 }
 
+/* `count` lanes: those of v from `first` on, in front of them `at` lanes of `before` (NULL: none); what is in
+ * neither is poison. */
+static val join(const struct fx *f, val before, unsigned at, val v, unsigned first, unsigned count) {
+  LLVMTypeRef i32 = LLVMInt32TypeInContext(f->c);
+  unsigned have = LLVMGetVectorSize(LLVMTypeOf(v));
+  val mask[MOST_LANES];
+  for (unsigned i = 0; i < count; i++) {
+    unsigned lane = i < at ? have + i : first + i - at;
+    mask[i] = i < at || lane < have ? LLVMConstInt(i32, lane, 0) : LLVMGetPoison(i32);
+  }
+  val other = before ? before : LLVMGetPoison(LLVMTypeOf(v));
+  return LLVMBuildShuffleVector(f->b, v, other, LLVMConstVector(mask, count), "");
+}
+
+val tn_fx_pick(const struct fx *f, const double *table, val index) {
+  LLVMTypeRef f32 = LLVMFloatTypeInContext(f->c), i32 = LLVMInt32TypeInContext(f->c);
+  unsigned picks = f->picks, lanes = f->lanes;
+  val number[16];
+  for (unsigned i = 0; i < picks; i++)
+    number[i] = LLVMConstReal(f32, table[i]);
+  const char *name = picks == 16 ? "llvm.x86.avx512.permvar.sf.512" : "llvm.x86.avx2.permps";
+  val function = LLVMGetIntrinsicDeclaration(f->module, LLVMLookupIntrinsicID(name, strlen(name)), NULL, 0);
+  LLVMTypeRef type = LLVMGlobalGetValueType(function);
+  val arg[2] = {LLVMConstVector(number, picks), index};
+  if (lanes == 0) {
+    arg[1] =
+        LLVMBuildInsertElement(f->b, LLVMGetPoison(LLVMVectorType(i32, picks)), index, LLVMConstNull(i32), "");
+    val all = LLVMBuildCall2(f->b, type, function, arg, 2, "");
+    return LLVMBuildExtractElement(f->b, all, LLVMConstNull(i32), "");
+  }
+  val result = NULL; /* of the lanes below `first`, in whole registers */
+  for (unsigned first = 0; first < lanes; first += picks) {
+    if (lanes != picks)
+      arg[1] = join(f, NULL, 0, index, first, picks);
+    val part = LLVMBuildCall2(f->b, type, function, arg, 2, "");
+    if (first > 0) { /* both sides of a shuffle have one length */
+      part = join(f, NULL, 0, part, 0, first);
+      part = join(f, result, first, part, 0, first + picks);
+    }
+    result = part;
+  }
+  return lanes % picks ? join(f, NULL, 0, result, 0, lanes) : result;
+}
+
 struct fx tn_fx_scalar(const struct fx *f) {
   struct fx one = *f;
   if (f->lanes) {
@@ -73,6 +119,7 @@ static bool init(struct fx *f, const struct tn_math *m, val x) {
                    .bias = single ? 127 : 1023,
                    .real = type,
                    .bits = lanes ? LLVMVectorType(bits, lanes) : bits,
+                   .picks = single && !soft && lanes <= MOST_LANES - 16 ? m->picks : 0,
                    .fma = m->hw_fma && !soft,
                    .round = m->hw_round && !soft,
                    .sqrt = !soft};

@@ -22,6 +22,8 @@ struct tn_math {
   LLVMContextRef c;
   bool hw_fma;   /* llvm.fma becomes an instruction; else a product and a sum are emitted */
   bool hw_round; /* llvm.floor, ceil, trunc, roundeven become instructions; else sums that round are emitted */
+  unsigned
+      picks; /* the i32 lanes of a register that vpermps can pick any of: 16 (AVX-512), 8 (AVX2), 0 (none) */
   /* The width has no floating-point unit (f64 on a Cortex-M4F): overrides the two above and emits sqrt in
    * integers. */
   bool soft_f32, soft_f64;

@@ -22,6 +22,7 @@ struct fx {
   unsigned mantissa;      /* stored bits: 23 or 52 */
   int bias;               /* of the exponent: 127 or 1023 */
   LLVMTypeRef real, bits; /* float or double, and the integer of its width, or vectors of them */
+  unsigned picks;         /* of struct tn_math, 0 for f64 */
   bool fma, round, sqrt;  /* have an instruction */
 };
 
@@ -34,7 +35,9 @@ struct two {
 val tn_fx_splat(const struct fx *f, LLVMValueRef element); /* folds to a constant for a constant */
 val tn_fx_intrinsic(const struct fx *f, const char *name, LLVMTypeRef type, val *args, unsigned count);
 val tn_fx_round(const struct fx *f, enum tn_op op, val x); /* FLOOR CEIL TRUNC ROUND */
-struct fx tn_fx_scalar(const struct fx *f);                /* the same for one element */
+val tn_fx_pick(const struct fx *f, const double *table,
+               val index);                  /* entry index % f->picks of so many floats */
+struct fx tn_fx_scalar(const struct fx *f); /* the same for one element */
 /* math_exp.c */
 val tn_fx_exp(const struct fx *f, val x);
 val tn_fx_sigmoid(const struct fx *f, val x);

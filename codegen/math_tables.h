@@ -14,7 +14,9 @@
  *   asin   asin x = x + x^3 p(x^2)                      |x| <= 1/2
  *   atan   atan x = x + x^3 p(x^2)                      |x| <= tan(pi/8)
  *   erf    erf x = -expm1(-x p(x))                      0 <= x <= 3.93 (f32), 5.93 (f64); p's first coefficient
- *          is the sum of the table's first two */
+ *          is the sum of the table's first two
+ *   erf_pieces   erf x = the sum of column k's numbers times powers of x - k step, k the nearest to x / step;
+ *          of 16 columns (step 17582/65536) or 8 (35270/65536) */
 #ifndef TENON_CODEGEN_MATH_TABLES_H
 #define TENON_CODEGEN_MATH_TABLES_H
 
@@ -184,6 +186,44 @@ static const double erf_f64[] = {0x1.20dd750429b6dp+0,
   0x1.11d48d865a282p-37,
   -0x1.dd28b3d043b4ep-42,
   0x1.79ce6324b02e8p-47};
+/* erf_pieces16: relative error 2^-24.2 */
+static const double erf_pieces16[][16] = {
+  {0x0p+0, 0x1.2eb530p-2, 0x1.1aa436p-1, 0x1.7d6ca8p-1, 0x1.bde54cp-1, 0x1.e264d4p-1, 0x1.f450eap-1,
+    0x1.fbf310p-1, 0x1.fec4fap-1, 0x1.ffac4ap-1, 0x1.ffec92p-1, 0x1.fffc12p-1, 0x1.ffff4ep-1, 0x1.ffffe4p-1,
+    0x1.fffffcp-1, 0x1p+0},
+  {0x1.20dd76p+0, 0x1.0cce0cp+0, 0x1.b13464p-1, 0x1.2e4692p-1, 0x1.6d47f6p-2, 0x1.7e3d42p-3, 0x1.5a5c1cp-4,
+    0x1.0fc574p-5, 0x1.714ff4p-7, 0x1.b2940ep-9, 0x1.bad1bcp-11, 0x1.86b928p-13, 0x1.2a8928p-15,
+    0x1.8b098cp-18, 0x1.c4a700p-21, 0x1.c12284p-24},
+  {-0x1.78689cp-18, -0x1.20741ap-2, -0x1.d0df72p-2, -0x1.e69098p-2, -0x1.87fd22p-2, -0x1.005db2p-2,
+    -0x1.16c704p-3, -0x1.fe59e8p-5, -0x1.8c45a2p-6, -0x1.062f44p-7, -0x1.2821f2p-9, -0x1.2286f8p-11,
+    -0x1.d47c02p-14, -0x1.077066p-16, -0x1.b339d8p-21, -0x1.b1124ap-19},
+  {-0x1.81021ep-2, -0x1.32dc9cp-2, -0x1.ea1f3cp-4, 0x1.dc517cp-5, 0x1.3d5b3cp-3, 0x1.4b1d42p-3, 0x1.e2d8aap-4,
+    0x1.12334ap-4, 0x1.f9846ap-6, 0x1.820abcp-7, 0x1.ee443ep-9, 0x1.0b3fc2p-10, 0x1.eab0fep-13, 0x1.7fd090p-15,
+    0x1.007abcp-17, 0x1.25711cp-20},
+  {-0x1.4b66a6p-10, 0x1.106c5ap-3, 0x1.751aa0p-3, 0x1.137b8cp-3, 0x1.6d5e40p-5, -0x1.93c8cap-6, -0x1.90ddd2p-5,
+    -0x1.59445ep-5, -0x1.9cfb7ep-6, -0x1.82b88ep-7, -0x1.2fb77cp-8, -0x1.2c6508p-10, -0x1.ef0d6ap-12,
+    -0x1.2f3e62p-12, -0x1.f0a854p-14, 0x1.012766p-13},
+  {0x1.db6afcp-4, 0x1.3c478cp-4, -0x1.490c6cp-9, -0x1.ea9fd4p-5, -0x1.0c2daap-4, -0x1.206fccp-5,
+    -0x1.df222cp-9, 0x1.746c0ap-7, 0x1.8f7a44p-7, 0x1.f43a66p-8, 0x1.cbbf4ep-9, 0x1.4c593ep-10, 0x1.85d044p-12,
+    0x1.7993eep-14, 0x1.3151bcp-16, 0x1.9f3a4cp-19}};
+/* erf_pieces8: relative error 2^-24.2 */
+static const double erf_pieces8[][8] = {
+  {0x0p+0, 0x1.1b576ep-1, 0x1.be7c06p-1, 0x1.f48646p-1, 0x1.fece68p-1, 0x1.ffed74p-1, 0x1.ffff5ap-1,
+    0x1.fffffcp-1},
+  {0x1.20dd76p+0, 0x1.b073c6p-1, 0x1.6ac002p-2, 0x1.54fbb4p-4, 0x1.672ea6p-7, 0x1.a7fcc2p-11, 0x1.186cccp-15,
+    0x1.9faf58p-21},
+  {-0x1.99cca6p-18, -0x1.d178c0p-2, -0x1.8672b0p-2, -0x1.13438ep-3, -0x1.82a3e6p-6, -0x1.1d8d7ep-9,
+    -0x1.c975f6p-14, -0x1.8bb032p-21},
+  {-0x1.80f798p-2, -0x1.e5347ap-4, 0x1.3e83f6p-3, 0x1.dee7b4p-4, 0x1.eef874p-6, 0x1.dc566ep-9, 0x1.cff768p-13,
+    0x1.da5fa8p-18},
+  {-0x1.30d6d6p-9, 0x1.777f96p-3, 0x1.63bf58p-5, -0x1.9633a0p-5, -0x1.9313e0p-6, -0x1.0c613cp-8,
+    -0x1.2ff57ap-12, -0x1.302044p-14},
+  {0x1.04c660p-3, -0x1.f4ab32p-9, -0x1.0bb5dap-4, -0x1.92d1a0p-9, 0x1.8ebaf8p-7, 0x1.bcbbd4p-9, 0x1.6d32a4p-12,
+    0x1.138dacp-16},
+  {-0x1.64ef36p-5, -0x1.80e410p-5, 0x1.6cc568p-7, 0x1.e56350p-7, -0x1.3e46a0p-9, -0x1.4521fep-9,
+    -0x1.1d9b70p-11, 0x1.dea39ap-12},
+  {0x1.8b37ccp-6, 0x1.d2bbf6p-8, 0x1.87694ep-7, -0x1.7f7c9ep-8, -0x1.ac08bcp-10, 0x1.59792ep-11,
+    0x1.8adeb8p-13, 0x1.082078p-16}};
 /* clang-format on */
 
 /* A table and its length for the width of `f`: the last two arguments of horner(). */

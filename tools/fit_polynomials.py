@@ -11,7 +11,7 @@ usage: fit_polynomials.py [NAME...]
 import struct
 import sys
 
-from mpmath import (mp, mpf, matrix, lu_solve, exp, log, sin, cos, sinh, cosh, asin, atan, atanh, erfc, expm1, pi,
+from mpmath import (mp, mpf, matrix, lu_solve, exp, log, sin, cos, sinh, cosh, asin, atan, atanh, erf, erfc, expm1, pi,
                     sqrt, cos as mcos)
 
 mp.dps = 80
@@ -74,6 +74,26 @@ def fit(name, target, weight, count, low, high, bits, split=False):
         fixed[:1] = [fixed[0] - second, second]
     text = ", ".join(float(c).hex() for c in fixed)
     print(f"static const double {name}[] = {{{text}}};", flush=True)
+
+
+def fit_pieces(name, target, step, pieces, degree):
+    """Polynomials of f32 in x - k step for |x - k step| <= step / 2, of the least relative error; piece 0, where the
+    target is zero at 0, has none below x.  Printed as one row of `pieces` numbers a power."""
+    step, table, worst = mpf(step), [], mpf(0)
+    for k in range(pieces):
+        low, high, middle = mpf("-0.5") * step if k else mpf(10)**-6, step / 2, k * step
+        weight = lambda t: 1 / target(middle + t)
+        fixed = [to_float(target(middle), 32)]
+        while len(fixed) <= degree:
+            rest = lambda t: target(middle + t) - sum(c * t**i for i, c in enumerate(fixed))
+            fixed.append(to_float(solve(rest, weight, range(len(fixed), degree + 1), low, high)[0], 32))
+        table.append(fixed)
+        for i in range(201):
+            t = low + (high - low) * i / 200
+            worst = max(worst, abs(1 - sum(c * t**j for j, c in enumerate(fixed)) * weight(t)))
+    print(f"/* {name}: relative error 2^{float(log(worst) / log(2)):.1f} */")
+    rows = ",\n".join("  {" + ", ".join(float(piece[i]).hex() for piece in table) + "}" for i in range(degree + 1))
+    print(f"static const double {name}[][{pieces}] = {{\n{rows}}};", flush=True)
 
 
 def series(f, at_zero):
@@ -163,6 +183,9 @@ TABLES = {
     "atan": lambda b: fit(f"atan_f{b}", atan_tail, lambda z: z, {32: 5, 64: 12}[b], TINY, mpf("0.17158"), b),
     "erf": lambda b: fit(f"erf_f{b}", erf_exponent, erf_weight, {32: 9, 64: 23}[b], mpf(10)**-8,
                          {32: mpf("3.93"), 64: mpf("5.93")}[b], b, split=True),
+    # the steps: few bits, and erf of the first ones is nearly a float
+    "erf_pieces": lambda b: (fit_pieces("erf_pieces16", erf, mpf(17582) / 65536, 16, 5), fit_pieces(
+        "erf_pieces8", erf, mpf(35270) / 65536, 8, 7)) if b == 32 else None,
 }
 
 if __name__ == "__main__":

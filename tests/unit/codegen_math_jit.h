@@ -93,6 +93,7 @@ struct variant {
   const char *name;
   unsigned width, lanes;
   bool fma, round, soft;
+  unsigned picks;
 };
 
 typedef void (*kernel)(const void *x, const void *y, void *out);
@@ -156,6 +157,7 @@ static inline LLVMModuleRef emit_module(LLVMContextRef c, const struct variant *
                       .c = c,
                       .hw_fma = v->fma,
                       .hw_round = v->round,
+                      .picks = v->picks,
                       .soft_f32 = v->soft,
                       .soft_f64 = v->soft};
   LLVMTypeRef type = v->width == 32 ? LLVMFloatTypeInContext(c) : LLVMDoubleTypeInContext(c);
@@ -218,11 +220,10 @@ static inline bool host_has(const char *feature) {
   return has;
 }
 
-static inline struct jit compile(const struct variant *v) {
+/* Takes module and context. */
+static inline struct jit compile_module(LLVMContextRef c, LLVMModuleRef module) {
   struct jit jit = {.machine = host_machine()};
   check(LLVMOrcCreateLLJIT(&jit.lljit, LLVMOrcCreateLLJITBuilder()));
-  LLVMContextRef c = LLVMContextCreate();
-  LLVMModuleRef module = emit_module(c, v);
   /* As the product does: what the optimizer makes of it is what is judged. */
   LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
   check(LLVMRunPasses(module, "default<O2>", jit.machine, options));
@@ -240,6 +241,11 @@ static inline struct jit compile(const struct variant *v) {
   /* No symbol of the process is offered: a call to libm would not link. */
   check(LLVMOrcLLJITAddObjectFile(jit.lljit, LLVMOrcLLJITGetMainJITDylib(jit.lljit), buffer));
   return jit;
+}
+
+static inline struct jit compile(const struct variant *v) {
+  LLVMContextRef c = LLVMContextCreate();
+  return compile_module(c, emit_module(c, v));
 }
 
 static inline kernel find(struct jit *jit, const char *name) {
@@ -403,15 +409,18 @@ static const double specials64[] = {0x1p-1074,
                                     0x1p1000,
                                     0x1.6a09e667f3bccp-1};
 
-static const struct variant f32_fused = {"f32", 32, LANES, true, true, false};
-static const struct variant f32_plain = {"f32 no fma", 32, LANES, false, false, false};
-static const struct variant f32_soft = {"f32 soft scalar", 32, 0, true, true, true};
-static const struct variant f64_fused = {"f64", 64, LANES, true, true, false};
-static const struct variant f64_plain = {"f64 no fma", 64, LANES, false, false, false};
-static const struct variant f64_soft = {"f64 soft scalar", 64, 0, true, true, true};
+static const struct variant f32_fused = {"f32", 32, LANES, true, true, false, 0};
+static const struct variant f32_plain = {"f32 no fma", 32, LANES, false, false, false, 0};
+static const struct variant f32_soft = {"f32 soft scalar", 32, 0, true, true, true, 0};
+static const struct variant f64_fused = {"f64", 64, LANES, true, true, false, 0};
+static const struct variant f64_plain = {"f64 no fma", 64, LANES, false, false, false, 0};
+static const struct variant f64_soft = {"f64 soft scalar", 64, 0, true, true, true, 0};
+/* With coefficients picked from registers. */
+static const struct variant f32_picks16 = {"f32 picks 16", 32, LANES, true, true, false, 16};
+static const struct variant f32_picks8 = {"f32 picks 8", 32, LANES, true, true, false, 8};
 
-static const struct variant f32_scalar = {"f32 scalar", 32, 0, false, false, false};
-static const struct variant f64_scalar = {"f64 scalar", 64, 0, false, false, false};
+static const struct variant f32_scalar = {"f32 scalar", 32, 0, false, false, false, 0};
+static const struct variant f64_scalar = {"f64 scalar", 64, 0, false, false, false, 0};
 
 static inline bool host_fused(void) {
   return host_has("+fma") && host_has("+sse4.1");

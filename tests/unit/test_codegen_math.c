@@ -2,7 +2,7 @@
  * place over f32 patterns a stride apart (f64: random ones) and over values where something special happens.
  *
  * TENON_MATH_REPORT=1 prints what was measured, TENON_MATH_DENSE=N tries N times as many values; docs/math.md
- * quotes N = 10. */
+ * quotes N = 10.  TENON_MATH_ONLY=NAME tries that function alone. */
 #include "unit/codegen_math_jit.h"
 
 static double worst32(kernel run, unsigned lanes, const struct function *f, uint32_t stride, float *where) {
@@ -80,12 +80,19 @@ static unsigned density(void) {
   return text && atoi(text) > 0 ? (unsigned)atoi(text) : 1;
 }
 
+static bool wanted(const char *name) {
+  const char *only = getenv("TENON_MATH_ONLY");
+  return !only || strcmp(only, name) == 0;
+}
+
 static void judge_unary(const struct variant *v, uint32_t stride, size_t count) {
   stride = stride / density() | 1;
   count *= density();
   struct jit jit = compile(v);
   bool good = true;
   for (size_t i = 0; i < TN_COUNT(unary); i++) {
+    if (!wanted(unary[i].name))
+      continue;
     kernel run = find(&jit, unary[i].name);
     float at32 = 0;
     double at = 0, e, bound;
@@ -114,6 +121,8 @@ static void judge_binary(const struct variant *v, size_t count) {
   unsigned n = v->lanes ? v->lanes : 1;
   bool good = true;
   for (size_t b = 0; b < TN_COUNT(binary); b++) {
+    if (!wanted(binary[b].name))
+      continue;
     kernel run = find(&jit, binary[b].name);
     enum tn_op op = binary[b].op;
     double worst = 0, worst_x = 0, worst_y = 0, bound = op == TN_POW ? 1.0 : op == TN_MOD ? 0.5 : 0;
@@ -210,6 +219,14 @@ static void test_f32_soft(void **state) {
   judge_unary(&f32_soft, 20011, 0);
   judge_binary(&f32_soft, 50000);
 }
+static void test_f32_picks(void **state) {
+  (void)state;
+  if (!host_fused() || !host_has("+avx2"))
+    skip();
+  judge_unary(&f32_picks8, 2003, 0);
+  if (host_has("+avx512vl"))
+    judge_unary(&f32_picks16, 2003, 0);
+}
 static void test_f64_fused(void **state) {
   (void)state;
   if (!host_fused())
@@ -232,7 +249,8 @@ int main(void) {
   math_jit_init();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_f32_fused), cmocka_unit_test(test_f32_plain), cmocka_unit_test(test_f32_soft),
-      cmocka_unit_test(test_f64_fused), cmocka_unit_test(test_f64_plain), cmocka_unit_test(test_f64_soft),
+      cmocka_unit_test(test_f32_picks), cmocka_unit_test(test_f64_fused), cmocka_unit_test(test_f64_plain),
+      cmocka_unit_test(test_f64_soft),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,6 +49,54 @@ static void test_lanes(void **state) {
   same_bits(&f64_plain, &f64_scalar);
 }
 
+/* Coefficients picked from registers, by vectors of fewer lanes, and of more and not a multiple. */
+static void picked_lanes(unsigned picks) {
+  static const unsigned lanes[] = {0, 3, 8, 16, 20, 32};
+  static const char *const names[] = {"0", "3", "8", "16", "20", "32"};
+  LLVMContextRef c = LLVMContextCreate();
+  LLVMModuleRef module = LLVMModuleCreateWithNameInContext("math", c);
+  struct tn_math m = {.b = LLVMCreateBuilderInContext(c),
+                      .module = module,
+                      .c = c,
+                      .hw_fma = true,
+                      .hw_round = true,
+                      .picks = picks};
+  for (size_t i = 0; i < TN_COUNT(lanes); i++) {
+    LLVMTypeRef f32 = LLVMFloatTypeInContext(c);
+    char symbol[8];
+    snprintf(symbol, sizeof symbol, "k_%s", names[i]);
+    emit_function(&m, symbol, lanes[i] ? LLVMVectorType(f32, lanes[i]) : f32, TN_ERF, false);
+  }
+  LLVMDisposeBuilder(m.b);
+  struct jit jit = compile_module(c, module);
+  kernel one = find(&jit, names[0]);
+  for (size_t i = 1; i < TN_COUNT(lanes); i++) {
+    kernel many = find(&jit, names[i]);
+    float x[32], out[32], want;
+    for (int round = 0; round < 200; round++) {
+      for (unsigned l = 0; l < lanes[i]; l++)
+        x[l] = (float)((double)(int64_t)random_bits() * 0x1p-63 * 5);
+      many(x, NULL, out);
+      for (unsigned l = 0; l < lanes[i]; l++) {
+        one(&x[l], NULL, &want);
+        if (memcmp(&want, &out[l], sizeof want))
+          fail_msg("erf(%a) from %u: %a in lane %u of %u, scalar %a", (double)x[l], picks, (double)out[l], l,
+                   lanes[i], (double)want);
+      }
+    }
+  }
+  dispose(&jit);
+}
+
+static void test_picked_lanes(void **state) {
+  (void)state;
+  if (!host_fused() || !host_has("+avx2"))
+    skip();
+  picked_lanes(8);
+  if (host_has("+avx512vl"))
+    picked_lanes(16);
+}
+
 /* A constant exponent of these gives the correctly rounded power, with pow's special cases. */
 static void test_constant_powers(void **state) {
   (void)state;
@@ -72,6 +120,7 @@ int main(void) {
   math_jit_init();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_lanes),
+      cmocka_unit_test(test_picked_lanes),
       cmocka_unit_test(test_constant_powers),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

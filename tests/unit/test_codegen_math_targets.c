@@ -26,20 +26,21 @@ static const struct machine {
   const char *triple, *cpu, *features;
   bool fma, round, soft_f32, soft_f64;
   unsigned lanes; /* tried beside scalars */
+  unsigned picks;
 } machines[] = {
-    {"x86_64-unknown-linux-gnu", "x86-64", "", false, false, false, false, 4},
-    {"x86_64-unknown-linux-gnu", "x86-64-v3", "", true, true, false, false, 8},
-    {"x86_64-unknown-linux-gnu", "x86-64-v4", "", true, true, false, false, 16},
-    {"aarch64-unknown-linux-gnu", "cortex-a53", "", true, true, false, false, 4},
-    {"armv7a-unknown-linux-gnueabihf", "cortex-a7", "+neon", true, false, false, false, 4},
-    {"thumbv6m-none-eabi", "cortex-m0", "", false, false, true, true, 0},
-    {"thumbv7m-none-eabi", "cortex-m3", "", false, false, true, true, 0},
-    {"thumbv7em-none-eabihf", "cortex-m4", "", true, false, false, true, 0},
-    {"thumbv8.1m.main-none-eabihf", "cortex-m55", "", true, true, false, false, 4},
-    {"riscv32-unknown-elf", "generic-rv32", "+m,+c", false, false, true, true, 0},
-    {"riscv32-unknown-elf", "generic-rv32", "+m,+f,+c", true, false, false, true, 0},
-    {"riscv64-unknown-linux-gnu", "generic-rv64", "+m,+f,+d,+c", true, false, false, false, 0},
-    {"riscv64-unknown-linux-gnu", "generic-rv64", "+m,+f,+d,+c,+v", true, false, false, false, 4},
+    {"x86_64-unknown-linux-gnu", "x86-64", "", false, false, false, false, 4, 0},
+    {"x86_64-unknown-linux-gnu", "x86-64-v3", "", true, true, false, false, 8, 8},
+    {"x86_64-unknown-linux-gnu", "x86-64-v4", "", true, true, false, false, 16, 16},
+    {"aarch64-unknown-linux-gnu", "cortex-a53", "", true, true, false, false, 4, 0},
+    {"armv7a-unknown-linux-gnueabihf", "cortex-a7", "+neon", true, false, false, false, 4, 0},
+    {"thumbv6m-none-eabi", "cortex-m0", "", false, false, true, true, 0, 0},
+    {"thumbv7m-none-eabi", "cortex-m3", "", false, false, true, true, 0, 0},
+    {"thumbv7em-none-eabihf", "cortex-m4", "", true, false, false, true, 0, 0},
+    {"thumbv8.1m.main-none-eabihf", "cortex-m55", "", true, true, false, false, 4, 0},
+    {"riscv32-unknown-elf", "generic-rv32", "+m,+c", false, false, true, true, 0, 0},
+    {"riscv32-unknown-elf", "generic-rv32", "+m,+f,+c", true, false, false, true, 0, 0},
+    {"riscv64-unknown-linux-gnu", "generic-rv64", "+m,+f,+d,+c", true, false, false, false, 0, 0},
+    {"riscv64-unknown-linux-gnu", "generic-rv64", "+m,+f,+d,+c,+v", true, false, false, false, 4, 0},
 };
 
 static void check(LLVMErrorRef error) {
@@ -55,6 +56,7 @@ static LLVMModuleRef emit(LLVMContextRef c, const struct machine *t, unsigned wi
                       .c = c,
                       .hw_fma = t->fma,
                       .hw_round = t->round,
+                      .picks = t->picks,
                       .soft_f32 = t->soft_f32,
                       .soft_f64 = t->soft_f64};
   LLVMTypeRef type = width == 32 ? LLVMFloatTypeInContext(c) : LLVMDoubleTypeInContext(c);
