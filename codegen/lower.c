@@ -24,6 +24,7 @@ struct staged {
   struct tn_expr *const *row;
   struct tn_expr *element;
   struct tn_buf *buf;
+  struct tn_expr *from;
 };
 
 struct tn_lower_state {
@@ -202,8 +203,13 @@ static struct tn_expr *element_of(struct tn_lower *l, struct tn_value *v, struct
 }
 
 void tn_stage(struct tn_lower *l, const struct tn_value *value, int first, struct tn_expr *const *row,
-              struct tn_expr *element, struct tn_buf *buf) {
-  struct staged s = {value, first, row, element, buf};
+              struct tn_expr *element, struct tn_buf *buf, struct tn_expr *from) {
+  struct staged s = {value, first, row, element, buf, from};
+  for (size_t i = 0; i < l->state->staged.count; i++)
+    if (l->state->staged.at[i].value == value) {
+      l->state->staged.at[i] = s;
+      return;
+    }
   TN_PUSH(l->nest->arena, &l->state->staged, s);
 }
 
@@ -225,9 +231,10 @@ static struct tn_expr *staged_element(struct tn_lower *l, const struct tn_value 
     for (int d = 0; d < s->first; d++)
       if (v->type.dim[d] != 1 && idx[d] != s->row[d])
         tn_bug(lower_ctx(l), "kernel '%s' reads '%s' of another row than it computes", l->nest->name, v->name);
-    return s->element
-               ? s->element
-               : tn_ex_load(l->nest, s->buf, tn_row_position(l->nest, &v->type, s->first, idx), l->guard);
+    if (s->element)
+      return s->element;
+    struct tn_expr *at = tn_row_position(l->nest, &v->type, s->first, idx);
+    return tn_ex_load(l->nest, s->buf, s->from ? tn_ix_sub(l->nest, at, s->from) : at, l->guard);
   }
   return NULL;
 }
@@ -453,7 +460,7 @@ static void lower_pointwise(struct tn_lower *l, int count, struct tn_value *cons
 }
 
 struct tn_expr *tn_lower_sum(struct tn_lower *l, struct tn_cursor *c, const struct tn_node *node,
-                             const struct tn_reduction *r, struct tn_expr *const *i) {
+                             const struct tn_reduction *r, struct tn_expr *const *i, struct tn_expr *from) {
   struct tn_nest *n = l->nest;
   const struct tn_definition *d = tn_definition_of(node->op);
   struct tn_expr *over[TN_MAX_REDUCE];
@@ -466,9 +473,11 @@ struct tn_expr *tn_lower_sum(struct tn_lower *l, struct tn_cursor *c, const stru
     vars[loops] = tn_loop_var(n, "r", r->extent[k]);
     over[k] = tn_ex_var(n, vars[loops++]);
   }
+  if (from)
+    over[0] = tn_ix_add(n, over[0], from);
   struct tn_var *acc = tn_value_var(n, "acc", r->acc);
   tn_st_reduce(c, acc, r->combine, NULL, loops, vars, d->reduce.term(l, node, i, over));
-  return tn_ex_cast(n, tn_ex_var(n, acc), node->out[0]->type.dtype);
+  return tn_ex_var(n, acc);
 }
 
 static void lower_reduction(struct tn_lower *l, struct tn_node *anchor, const struct tn_definition *d,
@@ -483,7 +492,7 @@ static void lower_reduction(struct tn_lower *l, struct tn_node *anchor, const st
   struct tn_cursor in = tn_loops_over(&c, r.domain_rank, r.domain, i);
   d->reduce.at(l, anchor, i, idx);
   struct tn_lower_state *s = l->state;
-  s->acc = tn_lower_sum(l, &in, anchor, &r, i);
+  s->acc = tn_ex_cast(l->nest, tn_lower_sum(l, &in, anchor, &r, i, NULL), anchor->out[0]->type.dtype);
   s->anchor = anchor->out[0];
   s->at = idx;
   for (int k = 0; k < count; k++)

@@ -36,7 +36,8 @@ void tn_lower_pool(struct tn_lower *l, const struct tn_node *anchor, const struc
     inner = tn_st_loop(&inner, v, TN_LOOP_SERIAL);
     from[d] = tn_ix_add(n, from[d], tn_ex_var(n, v));
   }
-  struct tn_expr *acc = tn_lower_sum(l, &inner, anchor, &sum, from);
+  struct tn_expr *acc =
+      tn_ex_cast(l->nest, tn_lower_sum(l, &inner, anchor, &sum, from, NULL), anchor->out[0]->type.dtype);
   conv->reduce.at(l, anchor, from, idx);
   struct tn_expr *element = tn_element_over(l, pool->in[0], idx, anchor->out[0], acc);
   tn_st_set(&inner, all, tn_ex_binary(n, pooled.combine, all, tn_ex_cast(n, element, pooled.acc)));

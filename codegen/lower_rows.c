@@ -6,7 +6,9 @@
  *     for the row: scratch = kept, a row of elements
  *     for the row: { acc = product of the row's; scratch = kept that ends it }
  *     ...
- *     for the row: results */
+ *     for the row: results
+ *
+ * Or, in blocks of the row: lower_blocks.c. */
 #include "codegen/define.h"
 #include "codegen/lower.h"
 
@@ -25,34 +27,31 @@ static struct tn_cursor loops(struct tn_cursor *c, const struct tn_type *type, i
   return in;
 }
 
-/* acc = the reduction's element that domain point `i` is about. */
-static struct tn_expr *reduce(struct tn_lower *l, struct tn_cursor *c, const struct tn_node *node,
+struct tn_expr *tn_row_reduce(struct tn_lower *l, struct tn_cursor *c, const struct tn_node *node,
                               struct tn_expr *const *i) {
   struct tn_reduction r = {0};
   tn_definition_of(node->op)->reduce.shape(node, &r);
-  return tn_lower_sum(l, c, node, &r, i);
+  return tn_ex_cast(l->nest, tn_lower_sum(l, c, node, &r, i, NULL), node->out[0]->type.dtype);
 }
 
-/* The product that the value ends: it is computed from that element by element, through nothing that is kept.
- * NULL: none. */
-static struct tn_node *product_of(struct tn_lower *l, const struct tn_value *value) {
+struct tn_node *tn_row_product(struct tn_lower *l, const struct tn_value *value) {
   struct tn_node *def = value->def;
   if (!def || def->op == TN_MATMUL)
     return def;
   struct tn_node *found = NULL;
   for (int i = 0; i < def->in_count && !found; i++)
     if (def->in[i] && def->in[i]->home == value->home && !tn_is_staged(l, def->in[i]))
-      found = product_of(l, def->in[i]);
+      found = tn_row_product(l, def->in[i]);
   return found;
 }
 
 /* Element idx of a value in the loops over its row; a product that it ends is computed at c. */
 static struct tn_expr *row_element(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value,
                                    struct tn_expr *const *idx) {
-  const struct tn_node *product = product_of(l, value);
+  const struct tn_node *product = tn_row_product(l, value);
   if (!product)
     return tn_element(l, value, idx);
-  return tn_element_over(l, value, idx, product->out[0], reduce(l, c, product, idx));
+  return tn_element_over(l, value, idx, product->out[0], tn_row_reduce(l, c, product, idx));
 }
 
 static bool one_a_row(const struct tn_type *type, int first) {
@@ -114,7 +113,7 @@ static void keep(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value
   memcpy(idx, row, (size_t)first * sizeof *idx);
   if (one_a_row(type, first)) {
     loops(c, type, first, type->rank, idx);
-    tn_stage(l, value, first, row, tn_st_let(c, "k", row_element(l, c, value, idx)), NULL);
+    tn_stage(l, value, first, row, tn_st_let(c, "k", row_element(l, c, value, idx)), NULL, NULL);
     return;
   }
   int64_t count = 1;
@@ -126,7 +125,7 @@ static void keep(struct tn_lower *l, struct tn_cursor *c, struct tn_value *value
   if (!buf)
     buf = tn_nest_local(n, "row", type->dtype, count);
   tn_st_store(&in, buf, at, element, NULL);
-  tn_stage(l, value, first, row, NULL, buf);
+  tn_stage(l, value, first, row, NULL, buf, NULL);
 }
 
 /* Results of a product, each in loops of its own; a transpose at the end is the place where they go. */
@@ -136,7 +135,7 @@ static void store_products(struct tn_lower *l, struct tn_cursor *c, int count, s
   memcpy(idx, row, (size_t)first * sizeof *idx);
   for (int i = 0; i < count; i++) {
     struct tn_value *value = outs[i];
-    if (!product_of(l, value))
+    if (!tn_row_product(l, value))
       continue;
     const struct tn_node *move = value->def->op == TN_TRANSPOSE ? value->def : NULL;
     value = move ? move->in[0] : value;
@@ -157,7 +156,7 @@ static void store_results(struct tn_lower *l, struct tn_cursor *c, int count, st
   memcpy(idx, row, (size_t)first * sizeof *idx);
   for (int i = 0; i < count; i++) {
     const struct tn_type *type = &outs[i]->type;
-    if (one_a_row(type, first) == whole || product_of(l, outs[i]))
+    if (one_a_row(type, first) == whole || tn_row_product(l, outs[i]))
       continue;
     if (!open)
       in = loops(c, type, first, type->rank, idx);
@@ -184,9 +183,13 @@ void tn_lower_rows(struct tn_lower *l, struct tn_node *kernel) {
   struct tn_cursor c = tn_at_body(l->nest);
   struct tn_expr **row = TN_NEW_ARRAY(l->nest->arena, struct tn_expr *, TN_MAX_RANK);
   struct tn_cursor in = loops(&c, rows, 0, first, row);
+  if (tn_get_int(kernel, TN_KERNEL_block) > 0) {
+    tn_lower_blocks(l, kernel, &in, first, row);
+    return;
+  }
   for (struct tn_node *node = region->first; node; node = node->next, ordinal++) {
     if (reduces_row(node))
-      tn_stage(l, node->out[0], first, row, reduce(l, &in, node, row), NULL);
+      tn_stage(l, node->out[0], first, row, tn_row_reduce(l, &in, node, row), NULL, NULL);
     for (size_t i = 0; i < kept.count; i++)
       if (kept.at[i] == ordinal && !reduces_row(node))
         keep(l, &in, node->out[0], first, row);

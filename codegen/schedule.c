@@ -303,12 +303,17 @@ double tn_product_cycles(const struct tn_target *t, const struct tn_band *band) 
   return cycles;
 }
 
-/* The product as a contraction over all its loops: its axis, and what it loads there. */
-static struct tn_expr *product_columns(const struct tn_target *t, struct tn_band *b, struct tn_var **axis,
-                                       bool *stages) {
+/* The product as a contraction over all its loops: its axis, which is not `row`, and what it loads there. */
+static struct tn_expr *product_columns(const struct tn_target *t, struct tn_band *b, const struct tn_var *row,
+                                       struct tn_var **axis, bool *stages) {
+  struct tn_band columns = *b;
   bool over_reduction;
   int lanes;
-  *axis = tn_reduction_axis(t, b, &lanes, &over_reduction);
+  columns.loops = 0;
+  for (int i = 0; i < b->loops; i++)
+    if (b->loop[i] != row)
+      columns.loop[columns.loops++] = b->loop[i];
+  *axis = tn_reduction_axis(t, &columns, &lanes, &over_reduction);
   return *axis ? tn_contraction_columns(t, b, *axis, lanes, stages) : NULL;
 }
 
@@ -316,16 +321,16 @@ bool tn_product_shares(const struct tn_target *t, const struct tn_band *band, co
   struct tn_band b = *band;
   struct tn_var *axis;
   bool stages;
-  const struct tn_expr *columns = product_columns(t, &b, &axis, &stages);
-  return columns && axis != row && !tn_ex_uses(columns, row);
+  const struct tn_expr *columns = product_columns(t, &b, row, &axis, &stages);
+  return columns && !tn_ex_uses(columns, row);
 }
 
-void tn_product_copies(const struct tn_target *t, struct tn_band *b, int around, int filled_count,
-                       struct tn_buf *const *filled, struct tn_cursor *c) {
+void tn_product_copies(const struct tn_target *t, struct tn_band *b, const struct tn_var *row, int around,
+                       int filled_count, struct tn_buf *const *filled, struct tn_cursor *c) {
   struct tn_nest *n = b->nest;
   struct tn_var *axis, *loop[2 * TN_MAX_REDUCE];
   bool stages;
-  struct tn_expr *columns = product_columns(t, b, &axis, &stages);
+  struct tn_expr *columns = product_columns(t, b, row, &axis, &stages);
   if (!columns || !stages)
     return;
   for (int i = 0; i < filled_count; i++)

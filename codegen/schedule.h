@@ -157,11 +157,11 @@ void tn_copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn_cur
 double tn_product_cycles(const struct tn_target *t, const struct tn_band *b);
 /* Whether what the product loads for its columns serves every iteration of `row`. */
 bool tn_product_shares(const struct tn_target *t, const struct tn_band *b, const struct tn_var *row);
-/* Copies the column operand at c, inside of the band's first `around` loops, when it would be staged and is in
- * none of the buffers that are `filled` inside, and has the product read the copy: its order is the loops it
- * depends on, the sum's, the columns. */
-void tn_product_copies(const struct tn_target *t, struct tn_band *b, int around, int filled_count,
-                       struct tn_buf *const *filled, struct tn_cursor *c);
+/* Copies the column operand, which serves every iteration of `row`, at c, inside of the band's first `around`
+ * loops, when it would be staged and is in none of the buffers that are `filled` inside, and has the product
+ * read the copy: its order is the loops it depends on, the sum's, the columns. */
+void tn_product_copies(const struct tn_target *t, struct tn_band *b, const struct tn_var *row, int around,
+                       int filled_count, struct tn_buf *const *filled, struct tn_cursor *c);
 /* A band without a reduction. */
 void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
 

@@ -11,9 +11,11 @@
  *   copies of what the products read for every row, where their own order reads badly
  *   for each block { for its rows: scores = product; for its rows: softmax; for its rows: result = product }
  *
- * Only the scores of a block are in memory, and a product has enough rows to share what it loads.  All columns
- * are there at once: at the lengths that rows may have (fuse_rows.c), a block of them stays in the second-level
- * cache, and a softmax that goes on while columns come would compute its scale again and again for nothing. */
+ * Only the scores of a block are in memory, and a product has enough rows to share what it loads.  Long rows
+ * come in blocks of columns themselves (lower_blocks.c); then a block of rows goes through these, one after the
+ * other:
+ *
+ *   for each block { for each block of columns { for its rows: scores; softmax so far; result so far } } */
 #include "codegen/schedule.h"
 
 /* ---- what the statements do ---------------------------------------------------------------------------- */
@@ -282,30 +284,70 @@ static void build_tiles(const struct tn_target *t, const struct tn_stmt *list, s
 /* ---- rows in blocks ------------------------------------------------------------------------------------ */
 
 #define MOST_BLOCK_ROWS 32
-#define FAR_SCRATCH_CYCLES 0.1 /* of a byte of a row that the nearest cache has no room for */
+#define MOST_LONG_BLOCK_ROWS 96 /* of rows that come in blocks of columns, which no near cache keeps */
+#define FAR_SCRATCH_CYCLES 0.1  /* of a byte of a row that the nearest cache has no room for */
+#define FAR_COLUMNS_CYCLES                                                           \
+  0.3 /* of a byte of what a product reads for all rows, from beyond the near caches \
+       */
 
 /* A loop over columns around one product, with what ends it. */
 static bool is_product(const struct tn_stmt *s) {
   bool looped = s->kind == TN_ST_LOOP;
   while (s && s->kind == TN_ST_LOOP)
-    s = s->loop.body;
+    s = s->loop.body && s->loop.body->kind == TN_ST_LOOP && s->loop.body->next ? NULL : s->loop.body;
   return looped && s && s->kind == TN_ST_REDUCE;
+}
+
+static bool has_products(const struct tn_stmt *list);
+
+/* A loop over blocks of a row: several statements, products among them, of which each iteration goes on where
+ * the one before it ended. */
+static bool goes_on(const struct tn_stmt *s) {
+  return s->kind == TN_ST_LOOP && !is_product(s) && has_products(s->loop.body);
 }
 
 static bool has_products(const struct tn_stmt *list) {
   for (; list; list = list->next)
-    if (is_product(list))
+    if (is_product(list) || goes_on(list))
       return true;
   return false;
 }
 
-/* Statements that go through a block together: a product, or all up to the next one. */
+/* Statements that go through a block together: a product, a loop over blocks of the row, or all up to the next
+ * one. */
 static struct tn_stmt *part_end(struct tn_stmt *first) {
   struct tn_stmt *last = first;
-  bool product = is_product(first);
-  while (!product && last->next && !is_product(last->next))
+  bool alone = is_product(first) || goes_on(first);
+  while (!alone && last->next && !is_product(last->next) && !goes_on(last->next))
     last = last->next;
   return last;
+}
+
+/* Products of the list, with the loops around each. */
+#define MOST_PRODUCTS 8
+
+struct products {
+  struct {
+    struct tn_stmt *stmt;
+    struct tn_var *loop[TN_MAX_REDUCE];
+    int loops;
+  } at[MOST_PRODUCTS];
+  int count;
+};
+
+static void find_products(struct products *p, struct tn_stmt *list, struct tn_var *const *loop, int loops) {
+  for (struct tn_stmt *s = list; s; s = s->next) {
+    if (is_product(s) && p->count < MOST_PRODUCTS) {
+      p->at[p->count].stmt = s;
+      p->at[p->count].loops = loops;
+      memcpy(p->at[p->count++].loop, loop, (size_t)loops * sizeof *loop);
+    } else if (goes_on(s) && loops < TN_MAX_REDUCE) {
+      struct tn_var *inner[TN_MAX_REDUCE];
+      memcpy(inner, loop, (size_t)loops * sizeof *loop);
+      inner[loops] = s->loop.var;
+      find_products(p, s->loop.body, inner, loops + 1);
+    }
+  }
 }
 
 static bool list_uses(const struct tn_stmt *list, const struct tn_var *var) {
@@ -330,6 +372,8 @@ static bool list_uses(const struct tn_stmt *list, const struct tn_var *var) {
 static bool parts_apart(struct tn_stmt *list) {
   for (struct tn_stmt *first = list; first;) {
     struct tn_stmt *last = part_end(first), *rest = last->next;
+    if (goes_on(first) && !parts_apart(first->loop.body))
+      return false;
     for (const struct tn_stmt *s = first; s != rest; s = s->next) {
       const struct tn_var *var = s->kind == TN_ST_LET      ? s->let.var
                                  : s->kind == TN_ST_REDUCE ? s->reduce.acc
@@ -357,15 +401,12 @@ static struct tn_band product_band(struct tn_nest *n, struct tn_stmt *product, s
 }
 
 /* Cycles of the products for all rows in blocks of `rows`. */
-static double blocks_cycles(const struct tn_target *t, struct tn_nest *n, struct tn_stmt *list,
-                            struct tn_var *const *loop, int loops, int64_t rows) {
-  struct tn_var *row = loop[loops - 1];
+static double blocks_cycles(const struct tn_target *t, struct tn_nest *n, const struct products *p,
+                            struct tn_var *row, int64_t rows) {
   int64_t all = row->extent;
   double cycles = 0;
-  for (struct tn_stmt *s = list; s; s = s->next) {
-    if (!is_product(s))
-      continue;
-    struct tn_band b = product_band(n, s, &row, 1);
+  for (int i = 0; i < p->count; i++) {
+    struct tn_band b = product_band(n, p->at[i].stmt, &row, 1);
     row->extent = rows; /* of the block that is asked about */
     cycles += (double)(all / rows) * tn_product_cycles(t, &b);
     row->extent = all % rows;
@@ -375,17 +416,30 @@ static double blocks_cycles(const struct tn_target *t, struct tn_nest *n, struct
   return cycles;
 }
 
+/* Bytes that the product reads of its column operand for a row. */
+static int64_t column_bytes(const struct tn_band *b) {
+  int64_t bytes = 4;
+  for (int i = 0; i < b->reduce->reduce.count; i++)
+    bytes *= b->reduce->reduce.var[i]->extent;
+  return bytes * b->loop[b->loops - 1]->extent;
+}
+
 /* Rows a block: the fewest cycles, among those whose scratch stays near the core. */
 static int64_t choose_block(const struct tn_target *t, struct move *m, struct tn_stmt *list,
-                            struct tn_var *const *loop, int loops) {
+                            const struct products *p) {
   int64_t rows = m->row->extent, best = 1, bytes = 0, most = t->small || !t->vector_bytes ? 4 : MOST_BLOCK_ROWS;
-  int64_t room = t->l2_bytes / 4;
+  int64_t room = t->l2_bytes / 4, columns = 0;
+  bool in_blocks = false;
   if (!m->stored->apart || !parts_apart(list))
     return 1;
-  for (struct tn_stmt *s = list; s; s = s->next) {
-    if (!is_product(s))
-      continue;
-    struct tn_band b = product_band(m->n, s, loop, loops);
+  for (int i = 0; i < p->count; i++) {
+    struct tn_band b = product_band(m->n, p->at[i].stmt, p->at[i].loop, p->at[i].loops);
+    struct tn_var *inner = p->at[i].loop[p->at[i].loops - 1];
+    if (inner != m->row) {
+      in_blocks = true;
+      most = t->small || !t->vector_bytes ? most : MOST_LONG_BLOCK_ROWS;
+    }
+    columns += column_bytes(&b) * (inner != m->row ? inner->extent : 1);
     if (!tn_product_shares(t, &b, m->row))
       return 1;
   }
@@ -400,8 +454,10 @@ static int64_t choose_block(const struct tn_target *t, struct move *m, struct tn
   for (int64_t k = 1; k <= rows && k <= most; k++) {
     if (k > 4 && k * bytes > room)
       break;
-    double cycles = blocks_cycles(t, m->n, list, loop, loops, k), far = (double)(k * bytes) - t->l1_bytes / 2;
-    if (t->l1_bytes && far > 0)
+    double cycles = blocks_cycles(t, m->n, p, m->row, k), far = (double)(k * bytes) - t->l1_bytes / 2;
+    if (in_blocks) /* a block of the columns is read for so many rows */
+      cycles += FAR_COLUMNS_CYCLES * (double)columns * (double)tn_ceil_div(rows, k);
+    else if (t->l1_bytes && far > 0)
       cycles += FAR_SCRATCH_CYCLES * far / (double)k * (double)rows;
     if (cycles < least * 0.999) {
       least = cycles;
@@ -411,37 +467,48 @@ static int64_t choose_block(const struct tn_target *t, struct move *m, struct tn
   return best;
 }
 
-/* The statements, in which a row's scratch has the row's number, for `whole` blocks of `rows` rows from `start`
- * on, at c. */
-static void build_blocks(const struct tn_target *t, struct tn_stmt *list, struct move *m, int64_t start,
-                         int64_t whole, int64_t rows, struct tn_cursor *c) {
+/* The statements, in which a row's scratch has the row's number, part by part for `rows` rows from `first` on.
+ */
+static void build_parts(const struct tn_target *t, struct tn_stmt *list, struct move *m, struct tn_expr *first,
+                        int64_t rows, struct tn_cursor *c) {
   struct tn_nest *n = m->n;
-  struct tn_var *block = tn_loop_var(n, "b", whole);
-  struct tn_cursor at = tn_enter_loop(c, block, TN_LOOP_SERIAL);
-  struct tn_expr *first =
-      tn_ix_offset(n, whole > 1 ? tn_ix_scale(n, tn_ex_var(n, block), rows) : tn_ix(n, 0), start);
   struct tn_expr *slot = tn_ix_scale(n, first, -1); /* in scratch a block starts at 0 */
   for (struct tn_stmt *part = list; part;) {
     struct tn_stmt *last = part_end(part), *rest = last->next;
     last->next = NULL;
-    if (is_product(part)) {
+    if (goes_on(part)) {
+      struct tn_cursor in = tn_enter_loop(c, part->loop.var, TN_LOOP_SERIAL);
+      build_parts(t, part->loop.body, m, first, rows, &in);
+      while (*c->end)
+        c->end = &(*c->end)->next;
+    } else if (is_product(part)) {
       struct tn_var *in_block = tn_loop_var(n, "i", rows);
       struct tn_expr *i = rows > 1 ? tn_ex_var(n, in_block) : tn_ix(n, 0);
       struct tn_stmt *looped = NULL;
       struct tn_cursor aside = {n, &looped}, in = tn_enter_loop(&aside, in_block, TN_LOOP_SERIAL);
       *in.end = row_list(m, part, tn_ix_add(n, first, i), slot);
-      tn_schedule_list(t, looped, &at, 1);
+      tn_schedule_list(t, looped, c, 1);
     } else {
       int64_t tile = tile_of(t, rows);
       for (int64_t from = 0; from < rows; tile = rows - from) {
         int64_t tiles = (rows - from) / tile;
-        build_tiles(t, part, m, tn_ix_offset(n, first, from), tiles, tile, slot, &at);
+        build_tiles(t, part, m, tn_ix_offset(n, first, from), tiles, tile, slot, c);
         from += tiles * tile;
       }
     }
     last->next = rest;
     part = rest;
   }
+}
+
+/* The same for `whole` blocks of `rows` rows from `start` on, at c. */
+static void build_blocks(const struct tn_target *t, struct tn_stmt *list, struct move *m, int64_t start,
+                         int64_t whole, int64_t rows, struct tn_cursor *c) {
+  struct tn_nest *n = m->n;
+  struct tn_var *block = tn_loop_var(n, "b", whole);
+  struct tn_cursor at = tn_enter_loop(c, block, TN_LOOP_SERIAL);
+  struct tn_expr *first = whole > 1 ? tn_ix_scale(n, tn_ex_var(n, block), rows) : tn_ix(n, 0);
+  build_parts(t, list, m, tn_ix_offset(n, first, start), rows, &at);
   while (*c->end)
     c->end = &(*c->end)->next;
 }
@@ -450,22 +517,22 @@ static void build_products(const struct tn_target *t, struct tn_stmt *list, stru
                            struct tn_var *const *loop, int loops, struct tn_cursor *c) {
   struct tn_expr *row = tn_ex_var(m->n, m->row);
   struct tn_stmt **built = c->end;
+  struct products p = {.count = 0};
   count_scratch(t, m);
   list = row_list(m, list, row, row);
-  for (struct tn_stmt *s = list; s; s = s->next)
-    if (is_product(s)) {
-      struct tn_band b = product_band(m->n, s, loop, loops);
-      tn_half_band(t, &b, c);
-    }
-  int64_t rows = choose_block(t, m, list, loop, loops), all = m->row->extent;
+  find_products(&p, list, loop, loops);
+  for (int i = 0; i < p.count; i++) {
+    struct tn_band b = product_band(m->n, p.at[i].stmt, p.at[i].loop, p.at[i].loops);
+    tn_half_band(t, &b, c);
+  }
+  int64_t rows = choose_block(t, m, list, &p), all = m->row->extent;
   /* Threads share all loops around, so they find the copies made. */
   bool copies_first = t->threads > 1;
   struct tn_cursor outer = copies_first ? *c : enter_loops(c, loop, loops - 1);
-  for (struct tn_stmt *s = list; s && rows > 1; s = s->next)
-    if (is_product(s)) {
-      struct tn_band b = product_band(m->n, s, loop, loops);
-      tn_product_copies(t, &b, copies_first ? 0 : loops - 1, m->stored->count, m->stored->buf, &outer);
-    }
+  for (int i = 0; i < p.count && rows > 1; i++) {
+    struct tn_band b = product_band(m->n, p.at[i].stmt, p.at[i].loop, p.at[i].loops);
+    tn_product_copies(t, &b, m->row, copies_first ? 0 : loops - 1, m->stored->count, m->stored->buf, &outer);
+  }
   give_each_scratch(m, rows);
   for (int64_t start = 0; start < all; rows = all - start) {
     int64_t whole = (all - start) / rows;

@@ -4,6 +4,7 @@
  *   fuse_cost.c     every decision about what is worth computing again, and what fits where
  *   fuse_group.c    which node goes to which kernels
  *   fuse_rows.c     which kernels become one that goes over its rows once
+ *   fuse_attention.c  which of these take the products before and after them along
  *   fuse_pool.c     which pools become part of the convolution before them
  *   fuse.c          makes KERNEL nodes of the groups; the pass
  *
@@ -21,7 +22,8 @@
  * are computed once a row, the others wherever they are read.  With rows of one dim there may be a matmul
  * before and one after: the elements of the rows end the first, the kept rows are the first operand of the
  * second, and its result, of the same dims before the last, goes through elementwise nodes, then perhaps a
- * transpose that leaves the last dim where it is, to be the root.
+ * transpose that leaves the last dim where it is, to be the root.  When what lies between them is a softmax and
+ * the rows are long, it may go on while the row comes in blocks (`block`).
  *   pooled      an anchor that is a convolution (or the last part of one by Winograd), elementwise nodes of its
  * shape, a pool whose windows neither overlap nor hang over a border, elementwise nodes of the pool's shape up
  * to the root: what is pooled is never in memory. */
@@ -40,6 +42,12 @@ struct tn_member {
   int depth;    /* repeated nodes in a row, from here on, that are computed in several groups */
 };
 
+/* The nodes of a softmax that a product follows: max and sum are reductions over the last dim, and the
+ * product's rows are exp(x - max) / sum. */
+struct tn_softmax {
+  struct tn_node *max, *exp, *sum, *product;
+};
+
 struct tn_group {
   int order; /* position of the last root in the graph */
   TN_VEC(struct tn_member) members;
@@ -47,9 +55,11 @@ struct tn_group {
   struct tn_node *anchor;         /* NULL: pointwise */
   struct tn_node *pool;           /* of what the anchor's epilogue makes; NULL: none */
   TN_VEC(struct tn_node *)
-  kept;        /* by rows: results that are not written, or read again, and kept for the row */
-  int rows;    /* by rows: first of the dims of a row; -1: not by rows */
-  bool merged; /* became part of another group */
+  kept;          /* by rows: results that are not written, or read again, and kept for the row */
+  int rows;      /* by rows: first of the dims of a row; -1: not by rows */
+  int64_t block; /* by rows, with a softmax between products: elements of a row at a time; 0: all of them */
+  struct tn_softmax softmax; /* with a block */
+  bool merged;               /* became part of another group */
 };
 
 struct tn_fuse {
@@ -97,6 +107,27 @@ bool tn_fuse_ends_reduction(const struct tn_node *node);
 /* ---- fuse_rows.c ---- */
 /* Merges groups whose reductions go over the same rows. */
 void tn_fuse_merge_rows(struct tn_fuse *f);
+/* The rows that a group is about. */
+struct tn_row_shape {
+  const struct tn_type *whole; /* of a row's elements, all dims */
+  int first;                   /* dims from here on are the row; -1: any */
+};
+/* False when it cannot be part of a kernel by rows. */
+bool tn_fuse_rows_of(const struct tn_group *g, struct tn_row_shape *out);
+/* All that is made of value in the group, up to its roots, needs of a row only this row.  seen: [members],
+ * false at first. */
+bool tn_fuse_stays_in_rows(const struct tn_fuse *f, int group, const struct tn_value *value,
+                           const struct tn_row_shape *s, bool *seen);
+/* Group `to` is one by rows from now on, with all of `from`. */
+void tn_fuse_merge_by_rows(struct tn_fuse *f, int from, int to, const struct tn_row_shape *s);
+/* A reduction over the last dims, which it keeps as 1: the first of them; else -1. */
+int tn_fuse_reduced_from(const struct tn_node *node);
+
+/* ---- fuse_attention.c ---- */
+/* All that the two groups reduce is for softmaxes between products, and there is one. */
+bool tn_fuse_only_attention(const struct tn_group *a, const struct tn_group *b);
+/* Merges the group by rows with the products before and after it, when it has both. */
+void tn_fuse_merge_products(struct tn_fuse *f, int group);
 
 /* ---- fuse_pool.c ---- */
 /* Merges groups of convolutions with those that pool what they write. */

@@ -7,25 +7,18 @@
  * Groups are merged along their edges: a reduction over rows with what it reads or what reads it.  What a
  * merged group wrote for others inside alone is kept for the length of a row; decisions about what is stored
  * and what is computed again are those that formed the groups.
- *
- * Attention is such a kernel between two products: the scores of a row come from a product, and the row is
- * multiplied again.  All three become one kernel, so that the matrix of scores is never whole in memory. */
+ */
 #include "passes/fuse.h"
 
-/* Longer rows leave the nearest caches, and one sweep is as good as another. */
+/* Longer rows leave the nearest caches, and one sweep is as good as another, but for attention. */
 #define MAX_ROW_BYTES (64 * 1024)
 /* Shorter rows leave lanes empty; a kernel across rows fills them.  Unless all of it is so little that calling
  * several kernels costs more. */
 #define MIN_ROW 8
 #define FEW_ELEMENTS 256
 
-struct shape {
-  const struct tn_type *whole; /* of a row's elements, all dims */
-  int first;                   /* dims from here on are the row; -1: any */
-};
-
 /* A reduction over the last dims, which it keeps as 1: the first of them; else -1. */
-static int reduced_from(const struct tn_node *node) {
+int tn_fuse_reduced_from(const struct tn_node *node) {
   if (!(tn_op_info(node->op)->flags & TN_REDUCE) || node->op == TN_MATMUL || node->op == TN_CONV ||
       node->op == TN_POOL || node->attr[0].ints.count == 0)
     return -1;
@@ -42,7 +35,7 @@ static int reduced_from(const struct tn_node *node) {
 }
 
 /* type is that of whole rows, or of one element a row. */
-static bool fits(const struct tn_type *type, const struct shape *s, bool *reduced) {
+static bool fits(const struct tn_type *type, const struct tn_row_shape *s, bool *reduced) {
   bool whole = type->rank == s->whole->rank, one = whole;
   for (int d = 0; d < type->rank && (whole || one); d++) {
     whole = whole && type->dim[d] == s->whole->dim[d];
@@ -73,21 +66,21 @@ static bool along_rows(const struct tn_node *node) {
     return (axis < 0 ? axis + rank : axis) < rank - 1;
   }
   default:
-    return reduced_from(node) >= 0;
+    return tn_fuse_reduced_from(node) >= 0;
   }
 }
 
 /* The rows that the group is about; false when it cannot be part of a kernel by rows. */
-static bool rows_of(const struct tn_group *g, struct shape *out) {
+bool tn_fuse_rows_of(const struct tn_group *g, struct tn_row_shape *out) {
   for (size_t i = 0; i < g->members.count; i++)
     if (!along_rows(g->members.at[i].node))
       return false;
-  *out = (struct shape){&g->roots.at[0]->out[0]->type, -1};
+  *out = (struct tn_row_shape){&g->roots.at[0]->out[0]->type, -1};
   if (g->rows >= 0 || g->anchor) {
     for (size_t i = 0; i < g->members.count; i++) {
       const struct tn_node *node = g->members.at[i].node;
-      if (reduced_from(node) >= 0)
-        *out = (struct shape){&node->in[0]->type, reduced_from(node)};
+      if (tn_fuse_reduced_from(node) >= 0)
+        *out = (struct tn_row_shape){&node->in[0]->type, tn_fuse_reduced_from(node)};
     }
     return out->first >= 0;
   }
@@ -95,8 +88,8 @@ static bool rows_of(const struct tn_group *g, struct shape *out) {
 }
 
 /* All that is made of value in the group, up to its roots, needs of a row only this row. */
-static bool stays_in_rows(const struct tn_fuse *f, int group, const struct tn_value *value,
-                          const struct shape *s, bool *seen) {
+bool tn_fuse_stays_in_rows(const struct tn_fuse *f, int group, const struct tn_value *value,
+                           const struct tn_row_shape *s, bool *seen) {
   bool reduced;
   if (!fits(&value->type, s, &reduced))
     return false;
@@ -109,27 +102,28 @@ static bool stays_in_rows(const struct tn_fuse *f, int group, const struct tn_va
     if (*known)
       continue;
     *known = true;
-    bool rows =
-        (tn_op_info(reader->op)->flags & TN_ELEMENTWISE) || (reduced_from(reader) == s->first && !reduced);
-    if (!rows || !stays_in_rows(f, group, reader->out[0], s, seen))
+    bool rows = (tn_op_info(reader->op)->flags & TN_ELEMENTWISE) ||
+                (tn_fuse_reduced_from(reader) == s->first && !reduced);
+    if (!rows || !tn_fuse_stays_in_rows(f, group, reader->out[0], s, seen))
       return false;
   }
   return true;
 }
 
-static bool worth_it(const struct tn_module *module, const struct shape *s) {
+/* may_be_long: of attention, which takes a row in blocks. */
+static bool worth_it(const struct tn_module *module, const struct tn_row_shape *s, bool may_be_long) {
   double row = 1;
   for (int d = s->first; d < s->whole->rank; d++)
     row *= (double)s->whole->dim[d];
   double bytes = row * (double)tn_dtype_size(s->whole->dtype), all = tn_fuse_elements(module, s->whole);
-  return bytes <= MAX_ROW_BYTES && all > 0 && (row >= MIN_ROW || all <= FEW_ELEMENTS);
+  return (may_be_long || bytes <= MAX_ROW_BYTES) && all > 0 && (row >= MIN_ROW || all <= FEW_ELEMENTS);
 }
 
-static bool can_merge(struct tn_fuse *f, int from, int to, struct shape *out) {
+static bool can_merge(struct tn_fuse *f, int from, int to, struct tn_row_shape *out) {
   const struct tn_group *a = f->groups.at[from], *b = f->groups.at[to];
-  struct shape x, y;
+  struct tn_row_shape x, y;
   if (from == to || a->merged || b->merged || a->members.count + b->members.count > TN_MAX_MEMBERS ||
-      !rows_of(a, &x) || !rows_of(b, &y) || (x.first < 0 && y.first < 0))
+      !tn_fuse_rows_of(a, &x) || !tn_fuse_rows_of(b, &y) || (x.first < 0 && y.first < 0))
     return false;
   *out = x.first < 0 ? y : x;
   if (x.first >= 0 && y.first >= 0 && (x.first != y.first || !tn_shape_equal(x.whole, y.whole)))
@@ -140,9 +134,9 @@ static bool can_merge(struct tn_fuse *f, int from, int to, struct shape *out) {
     if (!fits(&b->roots.at[i]->out[0]->type, out, &reduced))
       return false;
   for (size_t i = 0; i < a->roots.count; i++)
-    if (a->roots.at[i]->out_count != 1 || !stays_in_rows(f, to, a->roots.at[i]->out[0], out, seen))
+    if (a->roots.at[i]->out_count != 1 || !tn_fuse_stays_in_rows(f, to, a->roots.at[i]->out[0], out, seen))
       return false;
-  return worth_it(f->graph->module, out) && !tn_fuse_leads_around(f, from, to);
+  return worth_it(f->graph->module, out, tn_fuse_only_attention(a, b)) && !tn_fuse_leads_around(f, from, to);
 }
 
 /* Roots that only the group itself reads are no longer written; those that it reads are kept for the row. */
@@ -171,7 +165,7 @@ static void settle_roots(struct tn_fuse *f, int group) {
   g->roots.count = left;
 }
 
-static void merge(struct tn_fuse *f, int from, int to, const struct shape *s) {
+void tn_fuse_merge_by_rows(struct tn_fuse *f, int from, int to, const struct tn_row_shape *s) {
   struct tn_group *a = f->groups.at[from], *b = f->groups.at[to];
   tn_fuse_merge(f, from, to);
   for (size_t i = 0; i < a->kept.count; i++)
@@ -192,113 +186,16 @@ static bool merge_into_reader(struct tn_fuse *f, int from) {
         continue;
       const struct tn_places *places = &f->places[tn_fuse_position(f, reader->out[0])];
       for (size_t k = 0; k < places->at.count; k++) {
-        struct shape s;
+        struct tn_row_shape s;
         int to = places->at.at[k];
         if (can_merge(f, from, to, &s)) {
-          merge(f, from, to, &s);
+          tn_fuse_merge_by_rows(f, from, to, &s);
           return true;
         }
       }
     }
   }
   return false;
-}
-
-/* ---- attention ----------------------------------------------------------------------------------------- */
-
-/* The group that computes a node of this graph, when it is the only one, and a product with one result. */
-static int product_group(const struct tn_fuse *f, const struct tn_node *node) {
-  int position = node && node->home == f->graph ? tn_fuse_position(f, node->out[0]) : -1;
-  if (position < 0 || f->places[position].at.count != 1)
-    return -1;
-  int group = f->places[position].at.at[0];
-  const struct tn_group *g = f->groups.at[group];
-  bool product = !g->merged && g->anchor && g->anchor->op == TN_MATMUL && g->roots.count == 1;
-  return product ? group : -1;
-}
-
-/* Only members of the group read the value, and no other group repeats one of them. */
-static bool read_inside(struct tn_fuse *f, int group, const struct tn_value *value) {
-  bool inside = !tn_value_is_output(value);
-  for (size_t i = 0; i < value->uses.count && inside; i++) {
-    const struct tn_node *reader = value->uses.at[i].node;
-    inside = reader->home == f->graph && tn_fuse_member(f, group, reader) &&
-             f->places[tn_fuse_position(f, reader->out[0])].at.count == 1;
-  }
-  return inside;
-}
-
-/* The product whose result, all of it, the group by rows reads element by element; -1: none. */
-static int product_before(struct tn_fuse *f, int group, const struct shape *s) {
-  const struct tn_group *g = f->groups.at[group];
-  for (size_t i = 0; i < g->members.count; i++)
-    for (int k = 0; k < g->members.at[i].node->in_count; k++) {
-      const struct tn_value *value = g->members.at[i].node->in[k];
-      int from = value ? product_group(f, value->def) : -1;
-      if (from >= 0 && from != group && f->groups.at[from]->roots.at[0] == value->def &&
-          tn_shape_equal(&value->type, s->whole) &&
-          tn_shape_equal(&f->groups.at[from]->anchor->out[0]->type, s->whole) && read_inside(f, group, value) &&
-          stays_in_rows(f, group, value, s, TN_NEW_ARRAY(f->arena, bool, g->members.count)))
-        return from;
-    }
-  return -1;
-}
-
-/* The product whose rows are the rows that the group writes; -1: none. */
-static int product_after(struct tn_fuse *f, int group, const struct shape *s) {
-  const struct tn_group *g = f->groups.at[group];
-  const struct tn_value *result = g->roots.at[0]->out[0];
-  if (g->roots.count != 1 || !tn_shape_equal(&result->type, s->whole) || result->uses.count != 1 ||
-      tn_value_is_output(result) || result->uses.at[0].index != 0)
-    return -1;
-  const struct tn_node *product = result->uses.at[0].node;
-  int to = product_group(f, product);
-  if (to < 0 || f->groups.at[to]->anchor != product)
-    return -1;
-  const struct tn_type *out = &product->out[0]->type;
-  bool rows = out->rank == s->whole->rank && tn_type_static(out);
-  for (int d = 0; d < s->first && rows; d++)
-    rows = out->dim[d] == s->whole->dim[d];
-  return rows ? to : -1;
-}
-
-/* The group that does nothing but to change the order of the product's dims, the last one staying last: rows
- * are written where it puts them.  -1: none. */
-static int move_after(const struct tn_fuse *f, int product) {
-  const struct tn_value *result = f->groups.at[product]->roots.at[0]->out[0];
-  const struct tn_node *move = result->uses.count == 1 ? result->uses.at[0].node : NULL;
-  if (!move || move->op != TN_TRANSPOSE || move->home != f->graph || tn_value_is_output(result))
-    return -1;
-  const struct tn_places *places = &f->places[tn_fuse_position(f, move->out[0])];
-  int rank = result->type.rank;
-  if (places->at.count != 1 || tn_get_ints(move, TN_TRANSPOSE_perm).at[rank - 1] != rank - 1)
-    return -1;
-  const struct tn_group *g = f->groups.at[places->at.at[0]];
-  return !g->merged && g->members.count == 1 && !g->anchor && g->rows < 0 ? places->at.at[0] : -1;
-}
-
-/* Nothing leads around: nobody else reads the scores, nor the rows. */
-static void merge_products(struct tn_fuse *f, int group) {
-  struct tn_group *g = f->groups.at[group];
-  struct shape s;
-  if (g->merged || g->rows < 0 || !rows_of(g, &s) || s.first != s.whole->rank - 1)
-    return;
-  int from = product_before(f, group, &s), to = product_after(f, group, &s);
-  if (from < 0 || to < 0 || from == to ||
-      f->groups.at[from]->members.count + g->members.count + f->groups.at[to]->members.count > TN_MAX_MEMBERS)
-    return;
-  int move = move_after(f, to);
-  merge(f, from, group, &s);
-  merge(f, group, to, &s);
-  if (move < 0)
-    return;
-  struct tn_node *root = f->groups.at[move]->roots.at[0];
-  g = f->groups.at[move];
-  tn_fuse_merge(f, to, move);
-  g->rows = s.first;
-  g->kept = f->groups.at[to]->kept;
-  g->roots.count = 0;
-  TN_PUSH(f->arena, &g->roots, root);
 }
 
 void tn_fuse_merge_rows(struct tn_fuse *f) {
@@ -309,5 +206,5 @@ void tn_fuse_merge_rows(struct tn_fuse *f) {
         again |= merge_into_reader(f, (int)from);
   }
   for (size_t i = 0; i < f->groups.count; i++)
-    merge_products(f, (int)i);
+    tn_fuse_merge_products(f, (int)i);
 }

@@ -10,6 +10,7 @@ struct attention {
   tn_dim rows, keys, depth, width;
   tn_dim past; /* of the keys and values come from another input */
   enum attention_mask mask;
+  bool hides; /* the added mask is -inf for the first row and for the first half of every other one */
   bool moved; /* q, k, v and the result have the heads behind the rows */
   enum tn_dtype dtype;
 };
