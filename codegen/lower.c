@@ -202,15 +202,20 @@ static struct tn_expr *element_of(struct tn_lower *l, struct tn_value *v, struct
   return d->element(l, def, v->def_index, idx);
 }
 
+static struct staged *find_staged(const struct tn_lower *l, const struct tn_value *value) {
+  for (size_t i = 0; i < l->state->staged.count; i++)
+    if (l->state->staged.at[i].value == value)
+      return &l->state->staged.at[i];
+  return NULL;
+}
+
 void tn_stage(struct tn_lower *l, const struct tn_value *value, int first, struct tn_expr *const *row,
               struct tn_expr *element, struct tn_buf *buf, struct tn_expr *from) {
-  struct staged s = {value, first, row, element, buf, from};
-  for (size_t i = 0; i < l->state->staged.count; i++)
-    if (l->state->staged.at[i].value == value) {
-      l->state->staged.at[i] = s;
-      return;
-    }
-  TN_PUSH(l->nest->arena, &l->state->staged, s);
+  struct staged s = {value, first, row, element, buf, from}, *known = find_staged(l, value);
+  if (known)
+    *known = s;
+  else
+    TN_PUSH(l->nest->arena, &l->state->staged, s);
 }
 
 struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, int first,
@@ -224,19 +229,14 @@ struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, i
 /* NULL: not staged. */
 static struct tn_expr *staged_element(struct tn_lower *l, const struct tn_value *v,
                                       struct tn_expr *const *idx) {
-  for (size_t i = 0; i < l->state->staged.count; i++) {
-    const struct staged *s = &l->state->staged.at[i];
-    if (s->value != v)
-      continue;
-    for (int d = 0; d < s->first; d++)
-      if (v->type.dim[d] != 1 && idx[d] != s->row[d])
-        tn_bug(lower_ctx(l), "kernel '%s' reads '%s' of another row than it computes", l->nest->name, v->name);
-    if (s->element)
-      return s->element;
-    struct tn_expr *at = tn_row_position(l->nest, &v->type, s->first, idx);
-    return tn_ex_load(l->nest, s->buf, s->from ? tn_ix_sub(l->nest, at, s->from) : at, l->guard);
-  }
-  return NULL;
+  const struct staged *s = find_staged(l, v);
+  for (int d = 0; s && d < s->first; d++)
+    if (v->type.dim[d] != 1 && idx[d] != s->row[d])
+      tn_bug(lower_ctx(l), "kernel '%s' reads '%s' of another row than it computes", l->nest->name, v->name);
+  if (!s || s->element)
+    return s ? s->element : NULL;
+  struct tn_expr *at = tn_row_position(l->nest, &v->type, s->first, idx);
+  return tn_ex_load(l->nest, s->buf, s->from ? tn_ix_sub(l->nest, at, s->from) : at, l->guard);
 }
 
 struct tn_expr *tn_element(struct tn_lower *l, struct tn_value *value, struct tn_expr *const *idx) {
@@ -252,13 +252,6 @@ struct tn_expr *tn_element(struct tn_lower *l, struct tn_value *value, struct tn
   struct tn_expr *result = element_of(l, value, probe.idx);
   memo_find(l, &probe)->result = result; /* the table may have grown */
   return result;
-}
-
-static const struct staged *find_staged(const struct tn_lower *l, const struct tn_value *value) {
-  for (size_t i = 0; i < l->state->staged.count; i++)
-    if (l->state->staged.at[i].value == value)
-      return &l->state->staged.at[i];
-  return NULL;
 }
 
 bool tn_is_staged(const struct tn_lower *l, const struct tn_value *value) {
