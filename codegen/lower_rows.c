@@ -88,6 +88,17 @@ static bool reads_only(const struct tn_expr *e, const struct tn_buf *buf, const 
   return only;
 }
 
+/* A result of the kernel is the value, or is computed from it through nothing that is kept or `but`. */
+static bool result_reads(struct tn_lower *l, const struct tn_value *value, const struct tn_value *but) {
+  const struct tn_graph *region = value->home;
+  for (size_t i = 0; i < region->outputs.count; i++) {
+    const struct tn_value *out = region->outputs.at[i];
+    if (out == value || (out != but && out->def && !tn_is_staged(l, out) && reaches(l, out->def, value, but)))
+      return true;
+  }
+  return false;
+}
+
 /* A row that is kept and that nobody reads once `value`, whose element at `at` is e, is there: its place serves
  * for it.  NULL: none. */
 static struct tn_buf *row_to_overwrite(struct tn_lower *l, const struct tn_value *value,
@@ -96,7 +107,7 @@ static struct tn_buf *row_to_overwrite(struct tn_lower *l, const struct tn_value
     const struct tn_value *old = node->out[0];
     struct tn_buf *buf = tn_staged_in(l, old);
     bool last = buf && buf->dtype == value->type.dtype && tn_shape_equal(&old->type, &value->type) &&
-                reaches(l, value->def, old, NULL) && reads_only(e, buf, at);
+                reaches(l, value->def, old, NULL) && reads_only(e, buf, at) && !result_reads(l, old, value);
     for (const struct tn_node *later = value->def->next; later && last; later = later->next)
       last = !reaches(l, later, old, value);
     if (last)
