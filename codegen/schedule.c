@@ -24,6 +24,7 @@ struct accesses {
   int lanes;
   size_t widest, narrowest; /* bytes of the values computed */
   bool constants_free;      /* constants can be packed */
+  int64_t most_masked;      /* tn_most_masked of the target */
   const struct tn_band
       *turns;                 /* not NULL: accesses along another of its loops can be turned in registers ... */
   const struct tn_var *other; /* ... along this one, once there was one */
@@ -65,7 +66,7 @@ static double access_cost(struct accesses *a, const struct tn_expr *index, const
     return 5 < a->lanes ? 5 : a->lanes;
   }
   bool masked = guard && tn_ex_uses(guard, a->var);
-  if (!masked && stride >= 2 && stride <= TN_MOST_APART && a->lanes >= 4) /* loads and shuffles */
+  if (stride >= 2 && stride <= (masked ? a->most_masked : TN_MOST_APART) && a->lanes >= 4) /* with shuffles */
     return 1.5 * (double)stride;
   return stride == 0 ? 0.5 : stride == 1 ? 1 : stride == -1 ? 2 : a->lanes * 1.5;
 }
@@ -102,8 +103,8 @@ static void visit(struct accesses *a, const struct tn_expr *e) {
   }
 }
 
-static struct accesses begin(const struct tn_band *b, const struct tn_var *var) {
-  struct accesses a = {.var = var, .narrowest = 8};
+static struct accesses begin(const struct tn_target *t, const struct tn_band *b, const struct tn_var *var) {
+  struct accesses a = {.var = var, .narrowest = 8, .most_masked = tn_most_masked(t)};
   a.seen = TN_NEW_ARRAY(b->nest->arena, bool, b->nest->next_id + 1);
   return a;
 }
@@ -112,7 +113,7 @@ static struct accesses begin(const struct tn_band *b, const struct tn_var *var) 
 static int natural_lanes(const struct tn_target *t, const struct tn_band *b) {
   if (!t->vector_bytes)
     return 1;
-  struct accesses a = begin(b, b->loop[0]);
+  struct accesses a = begin(t, b, b->loop[0]);
   if (b->reduce) {
     note_width(&a, b->reduce->reduce.acc->dtype);
   } else {
@@ -131,11 +132,11 @@ static int natural_lanes(const struct tn_target *t, const struct tn_band *b) {
 /* ---- pointwise bands ---------------------------------------------------------------------------------------
  */
 
-static struct tn_var *pointwise_axis(const struct tn_band *b, int lanes) {
+static struct tn_var *pointwise_axis(const struct tn_target *t, const struct tn_band *b, int lanes) {
   struct tn_var *best = NULL;
   double best_cost = 1e300;
   for (int i = b->loops - 1; i >= 0; i--) {
-    struct accesses a = begin(b, b->loop[i]);
+    struct accesses a = begin(t, b, b->loop[i]);
     a.lanes = lanes;
     a.turns = b;
     for (const struct tn_stmt *s = b->stores; s; s = s->next)
@@ -204,7 +205,7 @@ static void schedule_turned(const struct tn_target *t, const struct tn_band *b, 
 
 void tn_schedule_pointwise(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
   int lanes = natural_lanes(t, b);
-  struct tn_var *axis = lanes > 1 ? pointwise_axis(b, lanes) : NULL;
+  struct tn_var *axis = lanes > 1 ? pointwise_axis(t, b, lanes) : NULL;
   struct tn_var *other = NULL;
   bool *seen = TN_NEW_ARRAY(b->nest->arena, bool, b->nest->next_id + 1), guarded = false;
   for (const struct tn_stmt *s = b->stores; s && axis && axis->extent > 1; s = s->next) {
@@ -236,7 +237,7 @@ struct tn_var *tn_reduction_axis(const struct tn_target *t, struct tn_band *b, i
   struct tn_var *axis = NULL;
   double best = 1e300;
   for (int i = b->loops - 1; i >= 0 && lanes > 0; i--) {
-    struct accesses a = begin(b, b->loop[i]);
+    struct accesses a = begin(t, b, b->loop[i]);
     a.lanes = lanes;
     a.constants_free = true;
     visit(&a, r->reduce.term);
@@ -254,7 +255,7 @@ struct tn_var *tn_reduction_axis(const struct tn_target *t, struct tn_band *b, i
   /* Without loops around, the alternative is one element after the other. */
   int64_t least = !b->loops && t->masked && lanes > MIN_MASKED_SUM ? MIN_MASKED_SUM : lanes;
   if (lanes > 1 && inner && inner->extent >= least) {
-    struct accesses a = begin(b, inner);
+    struct accesses a = begin(t, b, inner);
     a.lanes = lanes;
     visit(&a, r->reduce.term);
     *over_reduction = !axis || (a.cost < best * 0.7 && !tn_contraction_stages(t, b, axis, lanes));

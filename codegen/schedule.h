@@ -137,6 +137,8 @@ bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct 
 /* Cuts a loop where a border ends and schedules the pieces; false (and nothing built) when no
  * border is worth it.  schedule_peel.c */
 bool tn_schedule_peeled(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
+/* The largest stride over the lanes at which masked loads cost what plain ones do; 0: no stride. */
+int64_t tn_most_masked(const struct tn_target *t);
 /* A copy of the band with `at` for loop i and the `loops` in its place. */
 struct tn_band tn_with_loops(const struct tn_band *b, int i, struct tn_expr *at, int loops,
                              struct tn_var *const *loop);

@@ -66,16 +66,20 @@ static void note(struct inside *in, const struct tn_expr *e, bool *seen) {
     at_most(in, e->op.arg[0], bound - (e->op.op == TN_LT));
 }
 
-/* A contiguous load along the loop, which masks do for nothing where there are any. */
-static bool walks_along(const struct tn_expr *e, const struct tn_var *loop, bool *seen) {
+int64_t tn_most_masked(const struct tn_target *t) {
+  return !t->masked ? 0 : t->vector_regs > 16 ? TN_MOST_APART : 1; /* where masks have registers of their own */
+}
+
+/* A load along the loop that masks do for nothing, up to the stride. */
+static bool walks_along(const struct tn_expr *e, const struct tn_var *loop, int64_t most, bool *seen) {
   int64_t stride;
   if (seen[e->id] || !e->loads)
     return false;
   seen[e->id] = true;
   if (e->kind == TN_EX_LOAD)
-    return tn_ex_stride(e->load.index, loop, &stride) && stride == 1;
+    return tn_ex_stride(e->load.index, loop, &stride) && stride >= 1 && stride <= most;
   for (int i = 0; e->kind == TN_EX_OP && i < e->op.argc; i++)
-    if (walks_along(e->op.arg[i], loop, seen))
+    if (walks_along(e->op.arg[i], loop, most, seen))
       return true;
   return false;
 }
@@ -200,8 +204,8 @@ bool tn_schedule_peeled(const struct tn_target *t, struct tn_band *b, struct tn_
       note(&in, s->store.value, seen);
     int64_t inner = in.end - in.first;
     if (!in.asked || inner < v->extent - inner || v->extent - inner > MOST_PEELED || inner == v->extent ||
-        (b->reduce && t->masked &&
-         walks_along(b->reduce->reduce.term, v, TN_NEW_ARRAY(n->arena, bool, n->next_id + 1))))
+        (b->reduce && walks_along(b->reduce->reduce.term, v, tn_most_masked(t),
+                                  TN_NEW_ARRAY(n->arena, bool, n->next_id + 1))))
       continue;
     schedule_stretch(t, b, i, 0, in.first, c);
     schedule_stretch(t, b, i, in.first, inner, c);

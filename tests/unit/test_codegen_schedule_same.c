@@ -437,6 +437,14 @@ EVAL_TEST(pools) {
       for (int stride = 1; stride <= 4; stride++) /* lanes along the image, strided; borders cut off */
         check_same(f, "pool of an image", pool(f, image, kind, 3, stride, pad));
     }
+  /* Strided planes: where masks are registers, no column is taken from all planes at once. */
+  struct tn_value *pooled = pool(f, small(f, TN_F32, SHAPE(16, 19, 79, 1)), TN_WINDOW_MAX, 3, 2, 1);
+  check_same(f, "pool of planes", pooled);
+  struct tn_nest *n = lowered(f, pooled->def, false);
+  tn_schedule(&targets[TN_COUNT(targets) - 1], n);
+  const char *text = tn_nest_print(tn_ctx_arena(f->ctx), n);
+  assert_null(strstr(text, "1501*l")); /* 19 * 79 */
+  assert_non_null(strstr(text, "2*l"));
 }
 
 /* A position that is loaded, or made of a variable that is. */
