@@ -31,6 +31,12 @@ struct two {
   val hi, lo;
 };
 
+/* Multiples of pi/2. */
+struct angle {
+  val quadrant; /* bits; only the lowest two matter */
+  struct two r; /* what is left, at most pi/4 (and a thousandth of it) */
+};
+
 /* math.c */
 val tn_fx_splat(const struct fx *f, LLVMValueRef element); /* folds to a constant for a constant */
 val tn_fx_intrinsic(const struct fx *f, const char *name, LLVMTypeRef type, val *args, unsigned count);
@@ -52,6 +58,8 @@ val tn_fx_asinh(const struct fx *f, val x);
 val tn_fx_acosh(const struct fx *f, val x);
 val tn_fx_atanh(const struct fx *f, val x);
 val tn_fx_pow(const struct fx *f, val x, val y);
+/* math_turn.c */
+struct angle tn_fx_turn(const struct fx *f, val a); /* a >= 0; r.hi is a nan for an infinity */
 /* math_trig.c */
 val tn_fx_sin(const struct fx *f, val x);
 val tn_fx_cos(const struct fx *f, val x);
@@ -60,6 +68,10 @@ val tn_fx_asin(const struct fx *f, val x);
 val tn_fx_acos(const struct fx *f, val x);
 val tn_fx_atan(const struct fx *f, val x);
 /* math_loop.c */
+/* An internal function of 1 or 2 arguments f->real, free of side effects; the module's if it has one of that
+ * name. */
+val tn_fx_helper(const struct fx *f, const char *name, LLVMTypeRef result, unsigned params, bool *is_new);
+void tn_fx_attribute(const struct fx *f, val function, const char *name);
 val tn_fx_sqrt(const struct fx *f, val x);
 val tn_fx_fmod(const struct fx *f, val x, val y);
 val tn_fx_mod(const struct fx *f, val x, val y);

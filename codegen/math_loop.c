@@ -5,25 +5,22 @@
  * differ.  sqrt is the digit-by-digit method with one bit more than the format, which then rounds. */
 #include "codegen/math_build.h"
 
-static void add_attribute(const struct fx *f, val function, const char *name, uint64_t value) {
+void tn_fx_attribute(const struct fx *f, val function, const char *name) {
   unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
-  LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(f->c, kind, value));
+  LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(f->c, kind, 0));
 }
 
-/* The internal function tn_NAME_fWIDTH, made if the module has none; *is_new tells. */
-static val helper(const struct fx *s, const char *f32_name, const char *f64_name, unsigned params,
-                  bool *is_new) {
-  const char *name = s->width == 32 ? f32_name : f64_name;
-  val function = LLVMGetNamedFunction(s->module, name);
+val tn_fx_helper(const struct fx *f, const char *name, LLVMTypeRef result, unsigned params, bool *is_new) {
+  val function = LLVMGetNamedFunction(f->module, name);
   *is_new = function == NULL;
   if (function)
     return function;
-  LLVMTypeRef types[2] = {s->real, s->real};
-  function = LLVMAddFunction(s->module, name, LLVMFunctionType(s->real, types, params, 0));
+  LLVMTypeRef types[2] = {f->real, f->real};
+  function = LLVMAddFunction(f->module, name, LLVMFunctionType(result, types, params, 0));
   LLVMSetLinkage(function, LLVMInternalLinkage);
-  add_attribute(s, function, "nounwind", 0);
-  add_attribute(s, function, "willreturn", 0);
-  add_attribute(s, function, "memory", 0); /* none */
+  tn_fx_attribute(f, function, "nounwind");
+  tn_fx_attribute(f, function, "willreturn");
+  tn_fx_attribute(f, function, "memory"); /* none */
   return function;
 }
 
@@ -180,7 +177,7 @@ static val call_helper(const struct fx *f, const char *f32_name, const char *f64
                        unsigned count, void (*build)(const struct fx *s, val function)) {
   struct fx s = tn_fx_scalar(f);
   bool is_new;
-  val function = helper(&s, f32_name, f64_name, count, &is_new);
+  val function = tn_fx_helper(&s, s.width == 32 ? f32_name : f64_name, s.real, count, &is_new);
   if (is_new) {
     s.b = LLVMCreateBuilderInContext(f->c);
     build(&s, function);

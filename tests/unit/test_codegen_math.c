@@ -202,6 +202,53 @@ static void judge_binary(const struct variant *v, size_t count) {
   assert_true(good);
 }
 
+/* Where sines and cosines are nearest to zero, and halfway to the next multiple of pi/2, up to beyond the
+ * numbers that the short reduction takes: neighbours of both. */
+static void judge_turns(const struct variant *v, unsigned step) {
+  struct jit jit = compile(v);
+  unsigned n = v->lanes ? v->lanes : 1, fill = 0;
+  const long double quarter = 0x1.921fb54442d1846ap-1L;
+  for (size_t i = 0; i < TN_COUNT(unary); i++) {
+    if (unary[i].op != TN_SIN && unary[i].op != TN_COS && unary[i].op != TN_TAN)
+      continue;
+    kernel run = find(&jit, unary[i].name);
+    float x32[LANES], out32[LANES] = {0};
+    double x64[LANES], out64[LANES] = {0};
+    unsigned most = v->width == 32 ? 17000 : 8600000;
+    for (unsigned m = 1; m <= most; m += step)
+      for (int next = -1; next <= 1; next++) {
+        float near32 = (float)(m * quarter);
+        double near64 = (double)(m * quarter);
+        x32[fill] = next ? nextafterf(near32, next > 0 ? INFINITY : 0) : near32;
+        x64[fill] = next ? nextafter(near64, next > 0 ? (double)INFINITY : 0) : near64;
+        if (++fill < n)
+          continue;
+        fill = 0;
+        run(v->width == 32 ? (const void *)x32 : x64, NULL, v->width == 32 ? (void *)out32 : out64);
+        for (unsigned l = 0; l < n; l++) {
+          double e = v->width == 32 ? error32(out32[l], unary[i].reference((double)x32[l]))
+                                    : error64(out64[l], unary[i].wide((long double)x64[l]));
+          if (!(e <= (v->width == 32 ? unary[i].bound32 : unary[i].bound64)))
+            fail_msg("%s %s: %.3f ulp at %a", v->name, unary[i].name, e,
+                     v->width == 32 ? (double)x32[l] : x64[l]);
+        }
+      }
+  }
+  dispose(&jit);
+}
+
+static void test_turns(void **state) {
+  (void)state;
+  judge_turns(&f32_plain, 1);
+  judge_turns(&f32_soft, 7);
+  judge_turns(&f64_plain, 997);
+  judge_turns(&f64_soft, 9973);
+  if (!host_fused())
+    return;
+  judge_turns(&f32_fused, 1);
+  judge_turns(&f64_fused, 499);
+}
+
 static void test_f32_fused(void **state) {
   (void)state;
   if (!host_fused())
@@ -248,9 +295,9 @@ static void test_f64_soft(void **state) {
 int main(void) {
   math_jit_init();
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_f32_fused), cmocka_unit_test(test_f32_plain), cmocka_unit_test(test_f32_soft),
-      cmocka_unit_test(test_f32_picks), cmocka_unit_test(test_f64_fused), cmocka_unit_test(test_f64_plain),
-      cmocka_unit_test(test_f64_soft),
+      cmocka_unit_test(test_turns),     cmocka_unit_test(test_f32_fused), cmocka_unit_test(test_f32_plain),
+      cmocka_unit_test(test_f32_soft),  cmocka_unit_test(test_f32_picks), cmocka_unit_test(test_f64_fused),
+      cmocka_unit_test(test_f64_plain), cmocka_unit_test(test_f64_soft),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
