@@ -132,15 +132,19 @@ static void open_part(struct tn_contraction *k, struct piece *p, const struct pa
   }
 }
 
-/* What a chunk of the columns may take of the first-level cache. */
-#define CHUNK_SHARE 0.75
+/* Bytes of the columns that stay in the nearer caches while the rows of a group pass over them.  A part of the
+ * second-level one is enough: a core that adds up a tile takes some ten bytes a cycle from there, and a sum in one
+ * go neither waits nor comes back.  A panel that is the only one leaves that cache to itself and its rows, which
+ * come from afar and come best in long runs. */
+static int64_t chunk_bytes(const struct tn_contraction *k, const struct tn_segment *seg) {
+  int64_t near = (int64_t)k->t->l1_bytes * 3 / 4, far = k->t->l2_bytes / (seg->whole == 1 ? 2 : 8);
+  return far > near ? far : near;
+}
 
-/* Steps of the sum whose columns stay in the first-level cache beside the rows; all of them when the sum fits,
- * or cannot be cut. */
-static int64_t chunk_steps(const struct tn_contraction *k, int64_t width) {
+/* Steps of the sum whose columns stay; all of them when the sum fits, or cannot be cut. */
+static int64_t chunk_steps(const struct tn_contraction *k, const struct tn_segment *seg, int64_t width) {
   const struct tn_stmt *r = k->band->reduce;
-  int64_t bytes = width * (int64_t)tn_dtype_size(k->columns->dtype);
-  int64_t most = (int64_t)(CHUNK_SHARE * k->t->l1_bytes) / bytes;
+  int64_t most = chunk_bytes(k, seg) / (width * (int64_t)tn_dtype_size(k->columns->dtype));
   if (k->steps * 3 <= most * 4 || r->reduce.init || most < 16)
     return k->steps;
   int64_t inner = r->reduce.var[r->reduce.count - 1]->extent, parts = tn_ceil_div(inner, most);
@@ -423,14 +427,24 @@ static bool panel_stays(const struct tn_contraction *k, const struct piece *p) {
 
 #define SUMS_BYTES (32 * 1024) /* that wait, at most */
 
+/* Elements of the row operand that one iteration of the outer row loop reads: its share of the buffer, where rows
+ * overlap. */
+static int64_t row_elements(const struct tn_contraction *k) {
+  if (k->rows->kind != TN_EX_LOAD || k->stage_rows)
+    return pitch_of(k);
+  int64_t shares = tn_extent_of(k->row[outer_of(k)]);
+  for (int i = 0; i < k->band->loops; i++) {
+    const struct tn_var *v = k->band->loop[i];
+    if (v != k->axis && v != k->row[0] && v != k->row[1] && tn_ex_uses(k->rows, v))
+      shares *= v->extent;
+  }
+  return tn_ceil_div(k->rows->load.buf->count, shares);
+}
+
 /* Blocks of the outer row loop that make a group: their rows stay in the second-level cache beside a panel. */
 static int64_t blocks_of_group(const struct tn_contraction *k, const struct piece *p) {
   int o = outer_of(k);
-  int64_t rows = p->cut[o][0].rows, size = (int64_t)tn_dtype_size(k->rows->dtype), bytes;
-  if (k->rows->kind == TN_EX_LOAD && !k->stage_rows)
-    bytes = tn_ceil_div(k->rows->load.buf->count * size * rows, tn_extent_of(k->row[o]));
-  else
-    bytes = rows * pitch_of(k) * size;
+  int64_t rows = p->cut[o][0].rows, bytes = rows * row_elements(k) * (int64_t)tn_dtype_size(k->rows->dtype);
   int64_t most = k->t->l2_bytes * 3 / 4 / bytes;
   if (p->chunk_steps < k->steps) {
     int64_t sums = rows * (o ? tn_extent_of(k->row[0]) : 1) * k->window * p->width;
@@ -451,7 +465,7 @@ void tn_build_panels(struct tn_contraction *k, struct tn_cursor *c, const struct
   bool streams = (packed || k->stage_columns) && tiles_of_group(&p) > 1 && k->t->l1_bytes &&
                  column_bytes * 4 > k->t->l1_bytes * 3;
   if (streams)
-    p.chunk_steps = chunk_steps(k, p.width);
+    p.chunk_steps = chunk_steps(k, seg, p.width);
   struct tn_cut all = p.cut[o][0];
   int64_t each = all.whole, groups = 0; /* alike; the last one takes what is left */
   if (streams || k->stage_rows) {
