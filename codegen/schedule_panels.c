@@ -427,18 +427,15 @@ static bool panel_stays(const struct tn_contraction *k, const struct piece *p) {
 
 #define SUMS_BYTES (32 * 1024) /* that wait, at most */
 
-/* Elements of the row operand that one iteration of the outer row loop reads: its share of the buffer, where rows
- * overlap. */
+/* Elements of the row operand that one iteration of the outer row loop reads: its share of the buffer, where the
+ * windows of rows overlap. */
 static int64_t row_elements(const struct tn_contraction *k) {
+  int o = outer_of(k);
   if (k->rows->kind != TN_EX_LOAD || k->stage_rows)
     return pitch_of(k);
-  int64_t shares = tn_extent_of(k->row[outer_of(k)]);
-  for (int i = 0; i < k->band->loops; i++) {
-    const struct tn_var *v = k->band->loop[i];
-    if (v != k->axis && v != k->row[0] && v != k->row[1] && tn_ex_uses(k->rows, v))
-      shares *= v->extent;
-  }
-  return tn_ceil_div(k->rows->load.buf->count, shares);
+  int64_t share = tn_ceil_div(k->rows->load.buf->count, tn_extent_of(k->row[o]));
+  int64_t apart = k->steps * (o ? tn_extent_of(k->row[0]) : 1) * k->window;
+  return share < apart ? share : apart;
 }
 
 /* Blocks of the outer row loop that make a group: their rows stay in the second-level cache beside a panel. */
