@@ -1,8 +1,8 @@
 /* The loops of a contraction: groups of rows, panels of columns, chunks of the sum, tiles.
  *
  * The order is that of Goto and van de Geijn ("Anatomy of high-performance matrix multiplication", 2008),
- * turned to packed columns: a panel's chunk stays in the first-level cache while the rows of a group, which
- * stay in the second-level one, pass over it.  What follows the chunk is fetched meanwhile. */
+ * turned to packed columns: a panel's chunk stays in the nearer caches while the rows of a group, which stay in
+ * the second-level one, pass over it.  What follows the chunk is fetched meanwhile. */
 #include "codegen/schedule.h"
 
 /* A part of the sum: `count` chunks of `steps` steps, from `start`. */
@@ -133,9 +133,9 @@ static void open_part(struct tn_contraction *k, struct piece *p, const struct pa
 }
 
 /* Bytes of the columns that stay in the nearer caches while the rows of a group pass over them.  A part of the
- * second-level one is enough: a core that adds up a tile takes some ten bytes a cycle from there, and a sum in one
- * go neither waits nor comes back.  A panel that is the only one leaves that cache to itself and its rows, which
- * come from afar and come best in long runs. */
+ * second-level one is enough: a core that adds up a tile takes some ten bytes a cycle from there, and a sum in
+ * one go neither waits nor comes back.  A panel that is the only one leaves that cache to itself and its rows,
+ * which come from afar and come best in long runs. */
 static int64_t chunk_bytes(const struct tn_contraction *k, const struct tn_segment *seg) {
   int64_t near = (int64_t)k->t->l1_bytes * 3 / 4, far = k->t->l2_bytes / (seg->whole == 1 ? 2 : 8);
   return far > near ? far : near;
@@ -427,8 +427,8 @@ static bool panel_stays(const struct tn_contraction *k, const struct piece *p) {
 
 #define SUMS_BYTES (32 * 1024) /* that wait, at most */
 
-/* Elements of the row operand that one iteration of the outer row loop reads: its share of the buffer, where the
- * windows of rows overlap. */
+/* Elements of the row operand that one iteration of the outer row loop reads: its share of the buffer, where
+ * the windows of rows overlap. */
 static int64_t row_elements(const struct tn_contraction *k) {
   int o = outer_of(k);
   if (k->rows->kind != TN_EX_LOAD || k->stage_rows)

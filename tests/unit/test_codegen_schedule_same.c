@@ -215,9 +215,9 @@ static void check_cut(struct fixture *f, struct tn_node *node, const char *part)
     fail_msg("no %s in\n%s", part, text);
 }
 
-/* Sums so long that their columns leave the first-level cache are cut; what follows is fetched. */
+/* Sums so long that their columns leave the nearer caches are cut; what follows is fetched. */
 EVAL_TEST(chunks) {
-  static const tn_dim sizes[][3] = {{19, 200, 40}, {30, 149, 20}, {2, 500, 33}, {16, 97, 64}};
+  static const tn_dim sizes[][3] = {{19, 200, 40}, {30, 149, 60}, {2, 500, 33}, {16, 161, 64}};
   for (size_t k = 0; k < TN_COUNT(sizes); k++) {
     const tn_dim *s = sizes[k];
     struct tn_value *x = small(f, TN_F32, SHAPE(s[0], s[1])), *y = small(f, TN_F32, SHAPE(s[1], s[2]));
@@ -234,7 +234,7 @@ EVAL_TEST(chunks) {
   }
   for (int k = 0; k < 2; k++) {
     static const int64_t strides[][2] = {{1, 1}, {2, 2}};
-    struct tn_value *in[2] = {small(f, TN_F32, SHAPE(2, 13, 9, 24)), small(f, TN_F32, SHAPE(3, 3, 24, 20))};
+    struct tn_value *in[2] = {small(f, TN_F32, SHAPE(2, 13, 9, 40)), small(f, TN_F32, SHAPE(3, 3, 40, 20))};
     struct tn_node *node = tn_node_make(&f->b, TN_CONV, 2, in, 1);
     tn_set_ints(node, TN_CONV_strides, strides[k], 2);
     tn_set_ints(node, TN_CONV_dilations, INTS(1, 1));
@@ -247,7 +247,7 @@ EVAL_TEST(chunks) {
   struct tn_target two = targets[1];
   two.threads = 2;
   for (int k = 0; k < 2; k++) {
-    const tn_dim *s = (const tn_dim[][3]){{30, 200, 80}, {70, 300, 8}}[k];
+    const tn_dim *s = (const tn_dim[][3]){{30, 200, 80}, {70, 800, 8}}[k];
     struct tn_value *x = small(f, TN_F32, SHAPE(s[0], s[1])), *y = small(f, TN_F32, SHAPE(s[1], s[2]));
     struct tn_nest *n = lowered(f, tn_matmul(&f->b, x, y)->def, true);
     tn_schedule(&two, n);
