@@ -137,7 +137,8 @@ static void open_part(struct tn_contraction *k, struct piece *p, const struct pa
  * one go neither waits nor comes back.  A panel that is the only one leaves that cache to itself and its rows,
  * which come from afar and come best in long runs. */
 static int64_t chunk_bytes(const struct tn_contraction *k, const struct tn_segment *seg) {
-  int64_t near = (int64_t)k->t->l1_bytes * 3 / 4, far = k->t->l2_bytes / (seg->whole == 1 ? 2 : 8);
+  bool only = seg->whole == 1 && seg->extent == k->axis->extent;
+  int64_t near = (int64_t)k->t->l1_bytes * 3 / 4, far = k->t->l2_bytes / (only ? 2 : 8);
   return far > near ? far : near;
 }
 
