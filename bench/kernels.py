@@ -37,7 +37,7 @@ class Case:
         self.group, self.name, self.op, self.flops = group, name, op, flops
         self.inputs, self.weights, self.attributes = inputs, weights, attributes or {}
         self.constants, self.opset, self.then = constants, opset, then
-        self.outputs = {"y": TensorProto.FLOAT}
+        self.outputs, self.domain = {"y": TensorProto.FLOAT}, ""
 
     def write(self, path):
         rng = np.random.default_rng(3)
@@ -51,7 +51,8 @@ class Case:
         if self.op == "ScatterND":  # data, indices, updates
             names[1:] = [names[2], names[1]]
         outputs = list(self.outputs)
-        nodes = [helper.make_node(self.op, names, ["first"] if self.then else outputs, name=self.name, **self.attributes)]
+        nodes = [helper.make_node(self.op, names, ["first"] if self.then else outputs, name=self.name, domain=self.domain,
+                                  **self.attributes)]
         if self.then:
             nodes.append(helper.make_node(self.then, ["first"], outputs, name=self.then))
         graph = helper.make_graph(nodes, "kernel",
@@ -59,7 +60,8 @@ class Case:
                                    for n, a in named.items()],
                                   [helper.make_tensor_value_info(n, t, None) for n, t in self.outputs.items()],
                                   initializers)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset),
+                                                 helper.make_opsetid("ai.onnx.ml", 3)], ir_version=8)
         onnx.save(onnx.shape_inference.infer_shapes(model), path)
         return named
 
@@ -155,6 +157,42 @@ def best(shape, k, axis=-1):
     return case
 
 
+def forest(rows, features, trees, depth, full=True, targets=1):
+    """Trees of random features and thresholds; full ones, or with leaves at all depths."""
+    rng = np.random.default_rng(7)
+    nodes = {n: [] for n in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids")}
+    leaves = {n: [] for n in ("treeids", "nodeids", "ids", "weights")}
+
+    def grow(tree, at, level):  # the number that is free after the node's descendants
+        leaf = level == depth or (not full and level > 1 and rng.random() < 0.3)
+        values = dict(treeids=tree, nodeids=at, featureids=int(rng.integers(features)) if not leaf else 0,
+                      values=float(rng.standard_normal()), modes="LEAF" if leaf else "BRANCH_LEQ", truenodeids=0,
+                      falsenodeids=0)
+        row = len(nodes["modes"])
+        for name, value in values.items():
+            nodes[name].append(value)
+        if leaf:
+            for target in range(targets):
+                for name, value in (("treeids", tree), ("nodeids", at), ("ids", target),
+                                    ("weights", float(rng.standard_normal()))):
+                    leaves[name].append(value)
+            return at + 1
+        nodes["truenodeids"][row] = at + 1
+        nodes["falsenodeids"][row] = grow(tree, at + 1, level + 1)
+        return grow(tree, nodes["falsenodeids"][row], level + 1)
+
+    for tree in range(trees):
+        grow(tree, 0, 0)
+    attributes = {f"nodes_{n}": v for n, v in nodes.items()} | {f"target_{n}": v for n, v in leaves.items()}
+    kind = "full" if full else "uneven"
+    name = f"{trees} {kind} trees of depth {depth}, {rows} rows of {features}" + \
+        (f", {targets} targets" if targets > 1 else "")
+    case = Case("forests", name, "TreeEnsembleRegressor", [[rows, features]], (), 0,
+                attributes | {"n_targets": targets})
+    case.domain = "ai.onnx.ml"
+    return case
+
+
 def cases():
     square, vary = "products, square", "products, both operands vary"
     for n in (256, 512, 1024):
@@ -184,6 +222,13 @@ def cases():
                     (4096, 7, 1), (2000, 16, 3), (3, 16, 2000), (5, 5000, 5), (17, 1, 1000), (1000, 1000, 15),
                     (15, 1000, 1000), (33, 33, 33), (64, 65, 66)):
         yield matmul(odd, m, k, n)
+    few = "few columns"
+    for m, k, n in ((4096, 16, 3), (4096, 64, 1), (4096, 64, 4), (3600, 32, 8), (1600, 128, 4), (8400, 16, 2),
+                    (65536, 4, 4), (512, 256, 2), (4096, 24, 5)):
+        yield matmul(few, m, k, n)
+    for channels, size, out, kernel in ((64, 80, 1, 1), (64, 80, 4, 1), (16, 160, 3, 1), (32, 112, 2, 1), (24, 56, 1, 3),
+                                        (16, 128, 3, 3), (64, 64, 4, 3)):
+        yield conv(few, channels, size, out, kernel)
     other = "other convolutions"
     yield conv(other, 64, 56, 64, 3, dilation=2)
     yield conv(other, 64, 56, 64, 5)
@@ -261,6 +306,15 @@ def cases():
     yield best([1000, 10], 3)
     yield best([64, 1000], 5)
     yield best([1000, 64], 5, axis=0)
+    for rows, features, trees, depth in ((1, 30, 100, 6), (1, 30, 500, 8), (16, 30, 100, 6), (100, 30, 500, 6),
+                                         (1000, 30, 100, 6), (100, 30, 100, 10)):
+        yield forest(rows, features, trees, depth)
+    yield forest(1, 30, 100, 20, False)
+    yield forest(100, 30, 100, 12, False)
+    yield forest(100, 4, 100, 6, targets=3)
+    for shape in ([64, 56, 56], [1, 100000], [1000, 10], [128, 768]):
+        yield moved(f"cumsum {'x'.join(map(str, shape))}, last axis", "CumSum", [shape], {},
+                    (np.array(len(shape) - 1, np.int64),))
     yield moved("cumsum 1024x1024", "CumSum", [[1024, 1024]], {}, (np.array(1, np.int64),))
 
 

@@ -354,6 +354,23 @@ static void emit_reduce(struct tn_emit *e, struct points *pts, const struct tn_s
 /* ---- statements --------------------------------------------------------------------------------------------
  */
 
+/* The body of a loop over lanes; afterwards the variables from around that are set in it are scalars again. */
+static void emit_lanes(struct tn_emit *e, struct points *pts, const struct tn_stmt *body) {
+  int count = 0;
+  for (const struct tn_stmt *s = body; s; s = s->next)
+    count += s->kind == TN_ST_SET;
+  struct tn_val *slot = TN_NEW_ARRAY(e->arena, struct tn_val, count * pts->count + 1);
+  int k = 0;
+  for (const struct tn_stmt *s = body; s; s = s->next)
+    for (int i = 0; i < pts->count && s->kind == TN_ST_SET; i++)
+      slot[k++] = pts->at[i].var[s->let.var->id];
+  emit_list(e, pts, body);
+  k = 0;
+  for (const struct tn_stmt *s = body; s; s = s->next)
+    for (int i = 0; i < pts->count && s->kind == TN_ST_SET; i++)
+      pts->at[i].var[s->let.var->id] = slot[k++];
+}
+
 static void emit_loop(struct tn_emit *e, struct points *pts, const struct tn_stmt *st) {
   struct tn_var *var = st->loop.var;
   if (var->extent == 0)
@@ -379,7 +396,7 @@ static void emit_loop(struct tn_emit *e, struct points *pts, const struct tn_stm
     e->lane = var;
     e->lanes = (int)var->extent;
     e->stamp++;
-    emit_list(e, pts, st->loop.body);
+    emit_lanes(e, pts, st->loop.body);
     e->lane = NULL;
     e->lanes = 1;
     e->stamp++;
@@ -418,16 +435,14 @@ static void emit_loop(struct tn_emit *e, struct points *pts, const struct tn_stm
 static void emit_let(struct tn_emit *e, struct points *pts, const struct tn_stmt *st) {
   const struct tn_var *var = st->let.var;
   for (int i = 0; i < pts->count; i++) {
+    if (st->kind == TN_ST_SET && e->lane && !pts->at[i].var[var->id].vec) {
+      tn_emit_running(e, &pts->at[i], st);
+      continue;
+    }
     struct tn_val v = tn_emit_expr(e, &pts->at[i], st->let.value);
     if (var->is_set) {
-      if (st->kind == TN_ST_LET) {
-        LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b);
-        LLVMPositionBuilder(e->b, e->entry, LLVMGetFirstInstruction(e->entry));
-        LLVMTypeRef type = tn_emit_widen(e, tn_emit_type(e, var->dtype), e->lane);
-        LLVMValueRef slot = LLVMBuildAlloca(e->b, type, var->name);
-        LLVMPositionBuilderAtEnd(e->b, here);
-        pts->at[i].var[var->id] = (struct tn_val){slot, e->lane};
-      }
+      if (st->kind == TN_ST_LET)
+        pts->at[i].var[var->id] = tn_emit_slot(e, var, e->lane != NULL);
       struct tn_val slot = pts->at[i].var[var->id];
       LLVMBuildStore(e->b, slot.vec ? tn_emit_widened(e, v) : v.v, slot.v);
     } else {

@@ -121,6 +121,13 @@ bool tn_emit_is_window(const struct tn_stmt *st, bool vec);
 void tn_emit_window(struct tn_emit *e, struct tn_point *at, int count, const struct tn_stmt *st,
                     LLVMValueRef *acc);
 
+/* A variable that is set one iteration after the other, in memory; vec: a vector of them. emit_running.c */
+struct tn_val tn_emit_slot(struct tn_emit *e, const struct tn_var *var, bool vec);
+/* In lanes, a SET of a variable from around: it is combined with one lane's term after the other (each lane's term with
+ * those before it, then all with the variable).  Afterwards the point has a vector for it; the one from around is in the
+ * slot that the point had. emit_running.c */
+void tn_emit_running(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *set);
+
 /* A list of statements in a function that starts here, where the loop variables have these values. emit.c */
 void tn_emit_iteration(struct tn_emit *e, int count, struct tn_var *const *vars, const LLVMValueRef *values,
                        const struct tn_stmt *list);

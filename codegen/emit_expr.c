@@ -441,8 +441,13 @@ void tn_emit_store(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *
   LLVMValueRef mask = guard ? tn_emit_widened(e, tn_emit_expr(e, p, guard)) : NULL;
   int64_t stride;
   bool known = !found && tn_ex_stride(index, e->lane, &stride);
-  if (known && stride == 1) {
-    LLVMValueRef at = tn_emit_address(e, buf, affine_scalar(e, p, index, true));
+  if (known && (stride == 1 || (stride == -1 && !mask))) {
+    LLVMValueRef at = affine_scalar(e, p, index, true);
+    if (stride < 0) {
+      at = LLVMBuildNSWSub(e->b, at, tn_emit_index(e, e->lanes - 1), "");
+      v = reversed(e, v);
+    }
+    at = tn_emit_address(e, buf, at);
     if (!mask) {
       LLVMSetAlignment(LLVMBuildStore(e->b, v, at), align_of(e, buf->dtype));
       return;

@@ -88,7 +88,9 @@ enum tn_loop_kind {
   TN_LOOP_PARALLEL, /* iterations are independent; shared between threads where the target has them.  A parallel loop
                        that is all there is in another makes one range with it */
   TN_LOOP_TILE,     /* unroll and jam: the body's statements are done for every iteration, one after the other */
-  TN_LOOP_VECTOR    /* all iterations at once, one per lane; extent is a power of two */
+  TN_LOOP_VECTOR    /* all iterations at once, one per lane; extent is a power of two.  A SET in it of a variable from
+                       around combines that with a term (TN_ADD, TN_MUL, TN_MAX, TN_MIN): what follows sees it as it is
+                       after each iteration */
 };
 enum tn_st {
   TN_ST_LOOP,

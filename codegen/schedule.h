@@ -194,6 +194,10 @@ void tn_use_row_room(struct tn_nest *n, struct tn_stmt *list, int count, const s
 /* Loops around several statements: false when `first` is nothing of the kind. */
 bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct tn_cursor *c);
 
+/* A loop that combines a variable from around with a term and stores what it is so far, in blocks of lanes.
+ * schedule_running.c */
+bool tn_schedule_running(const struct tn_target *t, struct tn_stmt *loop, struct tn_cursor *c);
+
 /* Packs the constant that `load` reads for columns in panels of seg->lanes * seg->vectors: panel, then the
  * loops of the reduction, then the column; columns past the axis' end are zero.  False when its position is not
  * affine. */

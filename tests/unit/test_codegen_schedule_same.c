@@ -565,6 +565,22 @@ EVAL_TEST(searches) {
     }
 }
 
+EVAL_TEST(running) {
+  static const enum tn_dtype dtypes[] = {TN_F32, TN_I32, TN_F64, TN_I64, TN_F16, TN_I8};
+  static const tn_dim lengths[] = {1, 3, 4, 7, 16, 29, 64, 75};
+  for (size_t k = 0; k < TN_COUNT(lengths); k++)
+    for (size_t d = 0; d < TN_COUNT(dtypes); d++)
+      for (int way = 0; way < 4; way++) {
+        struct tn_value *x = small(f, dtypes[d], SHAPE(3, lengths[k]));
+        struct tn_node *node = tn_node_make(&f->b, TN_SCAN_SUM, 1, &x, 1);
+        tn_set_int(node, TN_SCAN_SUM_axis, 1);
+        tn_set_int(node, TN_SCAN_SUM_reverse, way & 1);
+        tn_set_int(node, TN_SCAN_SUM_exclusive, way >> 1);
+        check_same(f, tn_printf(tn_ctx_arena(f->ctx), "running sum %d, way %d", (int)k, way),
+                   finished(f, node));
+      }
+}
+
 /* test_codegen_schedule_same [FROM TO]: other seeds, by hand. */
 int main(int argc, char **argv) {
   if (argc == 3) {
@@ -577,7 +593,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(pools),   cmocka_unit_test(scatters),    cmocka_unit_test(rows),
       cmocka_unit_test(places),  cmocka_unit_test(few_columns), cmocka_unit_test(tables),
       cmocka_unit_test(chunks),  cmocka_unit_test(chains),      cmocka_unit_test(products_by_rows),
-      cmocka_unit_test(room),    cmocka_unit_test(searches),
+      cmocka_unit_test(room),    cmocka_unit_test(searches),    cmocka_unit_test(running),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
