@@ -1,9 +1,9 @@
 /* Operators that read an image between its elements: GridSample, RoiAlign, MaxRoiPool, AffineGrid, DeformConv.
  *
  * Sampling is a sum over taps: the image's spatial dims are flattened to one, each tap's place becomes an index
- * into it, and a gather along that dim is weighted.  Coordinates are computed in f32, or f64 where they come
- * so. */
-#include "frontend/onnx/common.h"
+ * into it, and a gather along that dim is weighted.  With several channels they come last, so that what a place
+ * has of them is read at once.  Coordinates are computed in f32, or f64 where they come so. */
+#include "frontend/onnx/loop.h"
 
 #include <math.h>
 
@@ -35,21 +35,58 @@ struct tap {
   val at, weight, inside; /* weight NULL: 1 */
 };
 
-/* The gather: image [n, c, s] at place [n, p] gives [n, c, p]. */
-static val gather_at(struct tn_onnx_node *n, val image, val place) {
-  struct tn_type type =
-      tn_type_make(TN_I64, 3, (tn_dim[]){image->type.dim[0], image->type.dim[1], place->type.dim[1]});
-  val in[2] = {image, tn_onnx_expand_like(n->b, tn_onnx_unsqueeze(n->b, place, 1), &type)};
+/* An image whose spatial dims are one: [n, s, c] when channels are last, else [n, c, s]. */
+struct image {
+  val pixels;
+  bool last;
+};
+
+/* x [n, c, spatial...] to be read at `places` places: whether turning it pays. */
+static struct image image_of(struct tn_build *b, val x, int64_t places) {
+  enum { FEW_CHANNELS = 8, READS = 8 }; /* turning an element costs a part of what reading one does */
+  const tn_dim *d = x->type.dim;
+  int64_t pixels = 1;
+  for (int i = 2; i < x->type.rank; i++)
+    pixels *= d[i];
+  struct image image = {.last = d[1] >= FEW_CHANNELS && places * READS >= pixels};
+  image.pixels = image.last ? tn_reshape(b, tn_onnx_channels_last(b, x), 3, (tn_dim[]){d[0], pixels, d[1]})
+                            : tn_reshape(b, x, 3, (tn_dim[]){d[0], d[1], pixels});
+  return image;
+}
+
+/* What is one for all channels, [n, p], beside samples. */
+static val for_channels(struct tn_build *b, const struct image *image, val x) {
+  return tn_onnx_unsqueeze(b, x, image->last ? 2 : 1);
+}
+
+/* Samples [n, p, c] or [n, c, p] as [dims[0], c, dims[1], ..], where p is the product of the dims behind n. */
+static val unfold(struct tn_build *b, const struct image *image, val y, int rank, const tn_dim *dims) {
+  tn_dim to[TN_MAX_RANK] = {dims[0], y->type.dim[1]};
+  for (int i = 1; i < rank; i++)
+    to[image->last ? i : 1 + i] = dims[i];
+  if (image->last)
+    to[rank] = y->type.dim[2];
+  y = tn_reshape(b, y, rank + 1, to);
+  return image->last ? tn_onnx_channels_first(b, y) : y;
+}
+
+/* The gather: an image at place [n, p] gives [n, c, p], or [n, p, c]. */
+static val gather_at(struct tn_onnx_node *n, const struct image *image, val place) {
+  int axis = image->last ? 1 : 2;
+  struct tn_type type = image->pixels->type;
+  type.dtype = place->type.dtype;
+  type.dim[axis] = place->type.dim[1];
+  val in[2] = {image->pixels, tn_onnx_expand_like(n->b, for_channels(n->b, image, place), &type)};
   struct tn_node *node = tn_node_make(n->b, TN_GATHER_ELEMENTS, 2, in, 1);
-  tn_set_int(node, TN_GATHER_ELEMENTS_axis, 2);
+  tn_set_int(node, TN_GATHER_ELEMENTS_axis, axis);
   if (!tn_finish(n->b, node))
     tn_fail_now(module_of(n)->ctx);
   return node->out[0];
 }
 
 /* Sums over all combinations of taps; taps[d][t] for `count` taps of each of the spatial dims with `extent`. */
-static val sample(struct tn_onnx_node *n, val image, int spatial, const int64_t *extent, int count,
-                  struct tap taps[3][4]) {
+static val sample(struct tn_onnx_node *n, const struct image *image, int spatial, const int64_t *extent,
+                  int count, struct tap taps[3][4]) {
   struct tn_build *b = n->b;
   int all = 1;
   val sum = NULL;
@@ -59,7 +96,7 @@ static val sample(struct tn_onnx_node *n, val image, int spatial, const int64_t 
     val place = NULL, weight = NULL, inside = NULL;
     for (int d = 0, rest = i; d < spatial; d++, rest /= count) {
       const struct tap *t = &taps[d][rest % count];
-      val at = tn_cast(b, t->at, TN_I64);
+      val at = tn_cast(b, t->at, TN_I32);
       place = place ? add(b, mul(b, place, num(b, place, (double)extent[d])), at) : at;
       if (t->weight)
         weight = weight ? mul(b, weight, t->weight) : t->weight;
@@ -68,9 +105,9 @@ static val sample(struct tn_onnx_node *n, val image, int spatial, const int64_t 
     }
     val part = gather_at(n, image, place);
     if (inside)
-      part = tn_select(b, tn_onnx_unsqueeze(b, inside, 1), part, num(b, part, 0));
+      part = tn_select(b, for_channels(b, image, inside), part, num(b, part, 0));
     if (weight)
-      part = mul(b, part, tn_onnx_unsqueeze(b, tn_cast(b, weight, part->type.dtype), 1));
+      part = mul(b, part, for_channels(b, image, tn_cast(b, weight, part->type.dtype)));
     sum = sum ? add(b, sum, part) : part;
   }
   return sum;
@@ -116,27 +153,22 @@ bool tn_onnx_op_grid_sample(struct tn_onnx_node *n) {
   if (spatial < 1 || spatial > 3 || grid->type.rank != rank || grid->type.dim[rank - 1] != spatial)
     return tn_onnx_error(n, "expected X [n, c, 1 to 3 spatial...] and grid [n, spatial..., %d]", spatial);
   const int64_t *d = tn_onnx_static_dims(n, x, "X"), *g = tn_onnx_static_dims(n, grid, "grid");
-  int64_t points = 1, pixels = 1;
-  for (int i = 0; i < spatial; i++) {
-    points *= g[1 + i];
-    pixels *= d[2 + i];
-  }
+  int64_t points = tn_onnx_product(module_of(n), g + 1, spatial);
+  if (tn_onnx_product(module_of(n), d + 2, spatial) > INT32_MAX)
+    return tn_onnx_unsupported(n, "images of more than 2^31 - 1 elements a channel");
   enum tn_dtype dtype = x->type.dtype;
-  val image = tn_reshape(b, x, 3, (tn_dim[]){d[0], d[1], pixels});
-  image = tn_cast(b, image, tn_dtype_is_float(dtype) ? wide_of(dtype) : TN_F32);
+  struct image image = image_of(b, x, points);
+  image.pixels = tn_cast(b, image.pixels, tn_dtype_is_float(dtype) ? wide_of(dtype) : TN_F32);
   grid = tn_reshape(b, tn_cast(b, grid, wide_of(grid->type.dtype)), 3, (tn_dim[]){d[0], points, spatial});
   struct tap taps[3][4] = {{{0}}};
   int count = near ? 1 : cubic ? 4 : 2;
   for (int i = 0; i < spatial; i++) {
     double extent = (double)d[2 + i];
-    /* coordinates come last dim first, -1 to 1 from edge to edge */
+    /* coordinates come last dim first, -1 to 1 from edge to edge; what is outside is padded tap by tap, so that
+     * cubic convolution meets an edge that goes on */
     val at = tn_onnx_squeeze(b, tn_onnx_cut(b, grid, 2, spatial - 1 - i, 1), 2);
     at = align ? times(b, plus(b, at, 1), (extent - 1) / 2)
                : times(b, plus(b, times(b, plus(b, at, 1), extent), -1), 0.5);
-    if (padding == PAD_REFLECTION)
-      at = align ? reflect(b, at, 0, extent - 1) : reflect(b, at, -0.5, extent - 0.5);
-    else if (padding == PAD_BORDER)
-      at = clamp(b, at, align ? 0 : -0.5, align ? extent - 1 : extent - 0.5);
     if (near) {
       taps[i][0] = tap_at(b, tn_unary(b, TN_ROUND, at), d[2 + i], padding, align);
       continue;
@@ -147,11 +179,8 @@ bool tn_onnx_op_grid_sample(struct tn_onnx_node *n) {
       taps[i][t].weight = cubic ? cubic_weight(b, part, t) : t ? part : sub(b, num(b, part, 1), part);
     }
   }
-  val y = tn_cast(b, sample(n, image, spatial, d + 2, count, taps), dtype);
-  tn_dim dims[TN_MAX_RANK] = {d[0], d[1]};
-  for (int i = 0; i < spatial; i++)
-    dims[2 + i] = g[1 + i];
-  n->out[0] = tn_reshape(b, y, rank, dims);
+  val y = tn_cast(b, sample(n, &image, spatial, d + 2, count, taps), dtype);
+  n->out[0] = unfold(b, &image, y, 1 + spatial, g);
   return true;
 }
 
@@ -195,34 +224,35 @@ bool tn_onnx_op_affine_grid(struct tn_onnx_node *n) {
 
 /* ---- RoiAlign ------------------------------------------------------------------------------------------- */
 
-/* Sample coordinates along one dim of each region: [r, out * ratio]. */
-static val roi_places(struct tn_onnx_node *n, val rois, int first, int64_t out, int64_t ratio, bool half) {
-  struct tn_build *b = n->b;
-  double scale = tn_onnx_float(n, "spatial_scale", 1), offset = half ? 0.5 : 0;
-  val start = plus(b, times(b, tn_onnx_cut(b, rois, 1, first, 1), scale), -offset);
-  val length = sub(b, plus(b, times(b, tn_onnx_cut(b, rois, 1, first + 2, 1), scale), -offset), start);
-  if (!half)
+/* What the node asks for. */
+struct roi {
+  int64_t out[2], ratio; /* height, width; samples of a bin along a dim, 0: as many as there are pixels */
+  int64_t extent[2];
+  double scale;
+  bool half, largest;
+};
+
+/* Where regions [r, 4] begin along a dim (0: height) and the length of their bins: [r, 1] both. */
+static void roi_bins_along(struct tn_build *b, const struct roi *roi, val rois, int dim, val *start, val *bin) {
+  double offset = roi->half ? 0.5 : 0;
+  *start = plus(b, times(b, tn_onnx_cut(b, rois, 1, 1 - dim, 1), roi->scale), -offset);
+  val length = sub(b, plus(b, times(b, tn_onnx_cut(b, rois, 1, 3 - dim, 1), roi->scale), -offset), *start);
+  if (!roi->half)
     length = max2(b, length, num(b, length, 1));
-  int64_t count = out * ratio;
-  char *data = tn_alloc(n->arena, (size_t)count * sizeof(double) + 1);
-  for (int64_t i = 0; i < count; i++)
-    tn_store_float(rois->type.dtype, data, i,
-                   (double)(i / ratio) + ((double)(i % ratio) + 0.5) / (double)ratio);
-  val parts = tn_constant_bytes(b, tn_type_make(rois->type.dtype, 2, (tn_dim[]){1, count}), data);
-  return add(b, start, mul(b, times(b, length, 1 / (double)out), parts));
+  *bin = times(b, length, 1 / (double)roi->out[dim]);
 }
 
 /* Low and high tap at coordinate `at`; beyond a pixel outside there is nothing. */
-static void roi_taps(struct tn_build *b, val at, int64_t extent, struct tap *low, struct tap *high) {
+static void roi_taps(struct tn_build *b, val at, int64_t extent, struct tap taps[2]) {
   val near = tn_binary(b, TN_AND, tn_binary(b, TN_GE, at, num(b, at, -1)),
                        tn_binary(b, TN_LE, at, num(b, at, (double)extent)));
   double last = (double)(extent - 1);
   at = clamp(b, at, 0, last);
-  low->at = tn_unary(b, TN_FLOOR, at);
-  high->at = min2(b, plus(b, low->at, 1), num(b, at, last));
-  high->weight = sub(b, at, low->at);
-  low->weight = sub(b, num(b, at, 1), high->weight);
-  low->inside = high->inside = near;
+  taps[0].at = tn_unary(b, TN_FLOOR, at);
+  taps[1].at = min2(b, plus(b, taps[0].at, 1), num(b, at, last));
+  taps[1].weight = sub(b, at, taps[0].at);
+  taps[0].weight = sub(b, num(b, at, 1), taps[1].weight);
+  taps[0].inside = taps[1].inside = near;
 }
 
 /* [r, h] and [r, w] to [r, h * w], joined by op. */
@@ -231,47 +261,129 @@ static val outer(struct tn_build *b, enum tn_op op, val y, val x) {
   return tn_reshape(b, z, 2, (tn_dim[]){y->type.dim[0], y->type.dim[1] * x->type.dim[1]});
 }
 
+/* The images [r, ..] at rows y [r, h] and columns x [r, w]: four taps each, added up, or the largest of them.
+ */
+static val roi_samples(struct tn_onnx_node *n, const struct roi *roi, const struct image *image, val y, val x) {
+  struct tn_build *b = n->b;
+  struct tap ys[2], xs[2];
+  roi_taps(b, y, roi->extent[0], ys);
+  roi_taps(b, x, roi->extent[1], xs);
+  val all = NULL, inside = outer(b, TN_AND, ys[0].inside, xs[0].inside);
+  for (int i = 0; i < 4; i++) {
+    const struct tap *v = &ys[i / 2], *h = &xs[i % 2];
+    val place = outer(b, TN_ADD, mul(b, tn_cast(b, v->at, TN_I32), tn_const_int(b, TN_I32, roi->extent[1])),
+                      tn_cast(b, h->at, TN_I32));
+    val weight = outer(b, TN_MUL, v->weight, h->weight);
+    weight = tn_select(b, inside, weight, num(b, weight, 0));
+    val part = gather_at(n, image, place);
+    part = mul(b, part, for_channels(b, image, tn_cast(b, weight, part->type.dtype)));
+    all = all ? (roi->largest ? max2(b, all, part) : add(b, all, part)) : part;
+  }
+  return all;
+}
+
+/* Coordinates of a fixed number of samples along a dim: [r, out * ratio]. */
+static val roi_places(struct tn_onnx_node *n, const struct roi *roi, val rois, int dim) {
+  struct tn_build *b = n->b;
+  int64_t count = roi->out[dim] * roi->ratio;
+  char *data = tn_alloc(n->arena, (size_t)count * sizeof(double) + 1);
+  for (int64_t i = 0; i < count; i++)
+    tn_store_float(rois->type.dtype, data, i,
+                   (double)(i / roi->ratio) + ((double)(i % roi->ratio) + 0.5) / (double)roi->ratio);
+  val parts = tn_constant_bytes(b, tn_type_make(rois->type.dtype, 2, (tn_dim[]){1, count}), data), start, bin;
+  roi_bins_along(b, roi, rois, dim, &start, &bin);
+  return add(b, start, mul(b, bin, parts));
+}
+
+/* The same number of samples for all regions. */
+static val roi_fixed(struct tn_onnx_node *n, const struct roi *roi, struct image *image, val rois, val batch) {
+  struct tn_build *b = n->b;
+  image->pixels = tn_gather(b, image->pixels, batch, 0);
+  val all = roi_samples(n, roi, image, roi_places(n, roi, rois, 0), roi_places(n, roi, rois, 1));
+  const tn_dim dims[] = {rois->type.dim[0], roi->out[0], roi->ratio, roi->out[1], roi->ratio};
+  val bins = unfold(b, image, all, 5, dims); /* [r, c, h, ratio, w, ratio] */
+  const int64_t axes[2] = {3, 5};
+  return roi->largest ? tn_reduce(b, TN_REDUCE_MAX, bins, axes, 2, false)
+                      : tn_onnx_mean(b, bins, axes, 2, false);
+}
+
+/* As many samples as a region's bins have pixels: a loop over regions around one over the samples of a bin. */
+static val roi_adaptive(struct tn_onnx_node *n, const struct roi *roi, struct image *image, val rois,
+                        val batch) {
+  struct tn_build *home = n->b;
+  int64_t regions = tn_onnx_extent(n, rois, 0, "rois"), places = roi->out[0] * roi->out[1];
+  struct tn_onnx_loop each, samples;
+  val result, sum, inside, start[2], bin[2], count[2], at[2];
+  tn_onnx_loop_count(n, regions, 0, NULL, 1, &each, NULL);
+  struct tn_build *b = n->b = &each.b;
+  val one = tn_onnx_unsqueeze(b, tn_onnx_element(b, rois, each.iteration, 0), 0);
+  struct image own = {
+      tn_onnx_unsqueeze(b, tn_gather(b, image->pixels, tn_gather(b, batch, each.iteration, 0), 0), 0),
+      image->last};
+  val trip = NULL;
+  for (int i = 0; i < 2; i++) {
+    roi_bins_along(b, roi, one, i, &start[i], &bin[i]);
+    count[i] = max2(b, tn_unary(b, TN_CEIL, bin[i]), num(b, bin[i], 0)); /* [1, 1] */
+    trip = trip ? mul(b, trip, count[i]) : count[i];
+  }
+  struct tn_type type = own.pixels->type;
+  type.dim[own.last ? 1 : 2] = places;
+  val initial = tn_onnx_full(b, tn_onnx_number(b, type.dtype, roi->largest ? -INFINITY : 0), 3, type.dim);
+  tn_onnx_loop_open(n, tn_onnx_scalar(b, tn_cast(b, trip, TN_I64)),
+                    tn_constant_bytes(b, tn_type_scalar(TN_BOOL), &(uint8_t){1}), 1, &initial, 0, &samples,
+                    &inside);
+  struct tn_build *s = n->b = &samples.b;
+  val number = tn_cast(s, samples.iteration, bin[0]->type.dtype),
+      row = tn_unary(s, TN_FLOOR, quo(s, number, count[1]));
+  val which[2] = {row, sub(s, number, mul(s, row, count[1]))};
+  for (int i = 0; i < 2; i++) {
+    val part = quo(s, plus(s, which[i], 0.5), count[i]);
+    val bins = tn_onnx_iota_along(s, part->type.dtype, roi->out[i], 1, 2);
+    at[i] = add(s, start[i], mul(s, bin[i], add(s, bins, part)));
+  }
+  val found = roi_samples(n, roi, &own, at[0], at[1]);
+  val next = roi->largest ? max2(s, inside, found) : add(s, inside, found);
+  n->b = b;
+  tn_onnx_loop_close(n, &samples, -1, NULL, 1, &next, 0, NULL, &sum);
+  val none = tn_binary(b, TN_EQ, trip, num(b, trip, 0)); /* [1, 1] */
+  if (roi->largest)
+    sum = tn_select(b, none, num(b, sum, 0), sum);
+  else
+    sum = quo(b, sum, tn_cast(b, max2(b, trip, num(b, trip, 1)), type.dtype));
+  val scan = tn_onnx_squeeze(b, sum, 0);
+  n->b = home;
+  tn_onnx_loop_close(n, &each, regions, NULL, 0, NULL, 1, &scan, &result);
+  return unfold(home, image, result, 3, (tn_dim[]){regions, roi->out[0], roi->out[1]});
+}
+
 bool tn_onnx_op_roi_align(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
   val x = tn_onnx_need(n, 0, "X"), rois = tn_onnx_need(n, 1, "rois"),
       batch = tn_onnx_need(n, 2, "batch_indices");
-  int64_t oh = tn_onnx_int(n, "output_height", 1), ow = tn_onnx_int(n, "output_width", 1);
-  int64_t ratio = tn_onnx_int(n, "sampling_ratio", 0);
   const char *mode = tn_onnx_string(n, "mode", "avg");
   const char *origin =
       tn_onnx_string(n, "coordinate_transformation_mode", n->opset >= 16 ? "half_pixel" : "output_half_pixel");
-  bool half = !strcmp(origin, "half_pixel"), largest = !strcmp(mode, "max");
-  if (!largest && strcmp(mode, "avg") != 0)
+  struct roi roi = {.out = {tn_onnx_int(n, "output_height", 1), tn_onnx_int(n, "output_width", 1)},
+                    .ratio = tn_onnx_int(n, "sampling_ratio", 0),
+                    .scale = tn_onnx_float(n, "spatial_scale", 1),
+                    .half = !strcmp(origin, "half_pixel"),
+                    .largest = !strcmp(mode, "max")};
+  if (!roi.largest && strcmp(mode, "avg") != 0)
     return tn_onnx_error(n, "attribute mode is '%s'; expected avg or max", mode);
-  if (ratio <= 0)
-    return tn_onnx_unsupported(
-        n, "sampling_ratio 0: the number of samples would depend on the regions; export with "
-           "a sampling_ratio above 0");
-  if (x->type.rank != 4 || rois->type.rank != 2 || rois->type.dim[1] != 4 || oh < 1 || ow < 1 || ratio > 64 ||
-      oh > 4096 || ow > 4096)
-    return tn_onnx_error(n, "expected X [n, c, h, w], rois [r, 4] and an output of at least 1 by 1");
+  if (x->type.rank != 4 || rois->type.rank != 2 || rois->type.dim[1] != 4 || batch->type.rank != 1 ||
+      roi.out[0] < 1 || roi.out[1] < 1 || roi.ratio < 0 || roi.ratio > 64 || roi.out[0] > 4096 ||
+      roi.out[1] > 4096)
+    return tn_onnx_error(
+        n, "expected X [n, c, h, w], rois [r, 4], batch_indices [r], an output of 1 to 4096 by as "
+           "many and a sampling_ratio of 0 to 64");
   const int64_t *d = tn_onnx_static_dims(n, x, "X");
-  tn_dim regions = rois->type.dim[0];
+  memcpy(roi.extent, d + 2, sizeof roi.extent);
   rois = tn_cast(b, rois, wide_of(rois->type.dtype));
-  val image = tn_reshape(b, x, 3, (tn_dim[]){d[0], d[1], d[2] * d[3]});
-  image = tn_gather(b, image, batch, 0); /* [r, c, h * w] */
-  struct tap ys[2], xs[2];
-  roi_taps(b, roi_places(n, rois, 1, oh, ratio, half), d[2], &ys[0], &ys[1]);
-  roi_taps(b, roi_places(n, rois, 0, ow, ratio, half), d[3], &xs[0], &xs[1]);
-  val all = NULL, inside = outer(b, TN_AND, ys[0].inside, xs[0].inside);
-  for (int i = 0; i < 4; i++) {
-    const struct tap *v = &ys[i / 2], *h = &xs[i % 2];
-    val place = outer(b, TN_ADD, mul(b, tn_cast(b, v->at, TN_I64), tn_const_int(b, TN_I64, d[3])),
-                      tn_cast(b, h->at, TN_I64));
-    val weight = outer(b, TN_MUL, v->weight, h->weight);
-    weight = tn_select(b, inside, weight, num(b, weight, 0));
-    val part = mul(b, gather_at(n, image, place), tn_onnx_unsqueeze(b, tn_cast(b, weight, x->type.dtype), 1));
-    all = all ? (largest ? max2(b, all, part) : add(b, all, part)) : part;
-  }
-  val bins = tn_reshape(b, all, 6, (tn_dim[]){regions, d[1], oh, ratio, ow, ratio});
-  const int64_t axes[2] = {3, 5};
-  n->out[0] =
-      largest ? tn_reduce(b, TN_REDUCE_MAX, bins, axes, 2, false) : tn_onnx_mean(b, bins, axes, 2, false);
+  int64_t places = roi.out[0] * roi.out[1] * (roi.ratio ? roi.ratio * roi.ratio : 1);
+  if (tn_dim_static(rois->type.dim[0]))
+    places *= rois->type.dim[0];
+  struct image image = image_of(b, x, places);
+  n->out[0] = roi.ratio ? roi_fixed(n, &roi, &image, rois, batch) : roi_adaptive(n, &roi, &image, rois, batch);
   return true;
 }
 
@@ -365,8 +477,8 @@ bool tn_onnx_op_deform_conv(struct tn_onnx_node *n) {
       taps[i][t].weight = t ? part : sub(b, num(b, part, 1), part);
     }
   }
-  val image = tn_reshape(b, x, 3, (tn_dim[]){d[0] * parts, d[1] / parts, d[2] * d[3]});
-  val columns = sample(n, image, 2, d + 2, 2, taps); /* [n * parts, c / parts, kernel * out] */
+  struct image image = {.pixels = tn_reshape(b, x, 3, (tn_dim[]){d[0] * parts, d[1] / parts, d[2] * d[3]})};
+  val columns = sample(n, &image, 2, d + 2, 2, taps); /* [n * parts, c / parts, kernel * out] */
   if (mask)
     columns = mul(b, columns, tn_reshape(b, mask, 3, (tn_dim[]){d[0] * parts, 1, kernel * out}));
   columns = tn_reshape(b, columns, 4, (tn_dim[]){d[0], group, d[1] / group * kernel, out});
