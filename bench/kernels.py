@@ -271,6 +271,8 @@ def cases():
     yield moved("log-softmax 64x56x56, axis 2", "LogSoftmax", plane, {"axis": 2})
     for op in ("Erf", "Log", "Softplus", "Mish", "Sin", "Cos", "Tan", "Atan", "Asin", "Asinh", "Sinh", "Elu"):
         yield moved(f"{op.lower()} 64x56x56", op, plane, opset=18)
+    yield moved("pow 64x56x56 of two", "Pow", plane * 2)
+    yield moved("pow 64x56x56 by 2.2", "Pow", plane, constants=(np.array(2.2, np.float32),))
     yield moved("max of 1000000", "ReduceMax", [[1000000]], {"axes": [0]})
     yield moved("transpose 1024x1024", "Transpose", [[1024, 1024]], {"perm": [1, 0]})
     yield moved("transpose 509x521", "Transpose", [[509, 521]], {"perm": [1, 0]})

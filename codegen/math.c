@@ -86,6 +86,28 @@ val tn_fx_pick(const struct fx *f, const double *table, val index) {
   return lanes % picks ? join(f, NULL, 0, result, 0, lanes) : result;
 }
 
+struct detour tn_fx_detour(const struct fx *f, val rare) {
+  val any = f->lanes ? tn_fx_intrinsic(f, "llvm.vector.reduce.or", LLVMTypeOf(rare), &rare, 1) : rare;
+  struct detour d = {.before = LLVMGetInsertBlock(f->b)};
+  val function = LLVMGetBasicBlockParent(d.before);
+  LLVMBasicBlockRef block = LLVMAppendBasicBlockInContext(f->c, function, "rare");
+  d.after = LLVMAppendBasicBlockInContext(f->c, function, "usual");
+  LLVMBuildCondBr(f->b, any, block, d.after);
+  LLVMPositionBuilderAtEnd(f->b, block);
+  return d;
+}
+
+void tn_fx_detour_end(const struct fx *f, const struct detour *d, val *value, const val *now, unsigned count) {
+  LLVMBasicBlockRef from[2] = {d->before, LLVMGetInsertBlock(f->b)};
+  LLVMBuildBr(f->b, d->after);
+  LLVMPositionBuilderAtEnd(f->b, d->after);
+  for (unsigned i = 0; i < count; i++) {
+    val both[2] = {value[i], now[i]};
+    value[i] = LLVMBuildPhi(f->b, LLVMTypeOf(both[0]), "");
+    LLVMAddIncoming(value[i], both, from, 2);
+  }
+}
+
 struct fx tn_fx_scalar(const struct fx *f) {
   struct fx one = *f;
   if (f->lanes) {

@@ -2,11 +2,11 @@
  *
  * No call to a math library is ever emitted, whatever the target: the object must link without libm.  Every
  * function is branch-free (selects), save fmod and mod, and sqrt without hardware, which call a helper with a
- * loop that is put into the module, and sin, cos and tan, which begin new blocks and call one for large numbers.
- * Scalars and vectors go through the same operations, so a lane of a vector has the same bits as the scalar.
- * Results for nan, infinities, signed zeros and subnormals are those of C99 Annex F, but for exp and sigmoid,
- * which have no subnormal results. The largest errors are in docs/math.md. Emission depends on nothing but the
- * arguments. */
+ * loop that is put into the module, and sin, cos, tan and pow, which begin new blocks and call one for rare
+ * numbers. Scalars and vectors go through the same operations, so a lane of a vector has the same bits as the
+ * scalar. Results for nan, infinities, signed zeros and subnormals are those of C99 Annex F, but for exp and
+ * sigmoid, which have no subnormal results. The largest errors are in docs/math.md. Emission depends on nothing
+ * but the arguments. */
 #ifndef TENON_CODEGEN_MATH_H
 #define TENON_CODEGEN_MATH_H
 

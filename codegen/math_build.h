@@ -42,7 +42,14 @@ val tn_fx_splat(const struct fx *f, LLVMValueRef element); /* folds to a constan
 val tn_fx_intrinsic(const struct fx *f, const char *name, LLVMTypeRef type, val *args, unsigned count);
 val tn_fx_round(const struct fx *f, enum tn_op op, val x); /* FLOOR CEIL TRUNC ROUND */
 val tn_fx_pick(const struct fx *f, const double *table,
-               val index);                  /* entry index % f->picks of so many floats */
+               val index); /* entry index % f->picks of so many floats */
+/* A block of code for the rare case that `rare` holds in some lane: what is emitted between the two calls.  At
+ * the end value[i] becomes now[i] where it ran. */
+struct detour {
+  LLVMBasicBlockRef before, after;
+};
+struct detour tn_fx_detour(const struct fx *f, val rare);
+void tn_fx_detour_end(const struct fx *f, const struct detour *d, val *value, const val *now, unsigned count);
 struct fx tn_fx_scalar(const struct fx *f); /* the same for one element */
 /* math_exp.c */
 val tn_fx_exp(const struct fx *f, val x);
@@ -71,7 +78,8 @@ val tn_fx_atan(const struct fx *f, val x);
 /* An internal function of 1 or 2 arguments f->real, free of side effects; the module's if it has one of that
  * name. */
 val tn_fx_helper(const struct fx *f, const char *name, LLVMTypeRef result, unsigned params, bool *is_new);
-void tn_fx_attribute(const struct fx *f, val function, const char *name);
+/* One for vectors of this type, kept out of line: NAME_f32x16. */
+val tn_fx_rare_helper(const struct fx *f, const char *name, LLVMTypeRef result, unsigned params, bool *is_new);
 val tn_fx_sqrt(const struct fx *f, val x);
 val tn_fx_fmod(const struct fx *f, val x, val y);
 val tn_fx_mod(const struct fx *f, val x, val y);

@@ -142,22 +142,30 @@ static struct two log2_pair(const struct fx *f, val x) {
   return sum;
 }
 
-/* x * x, 1 / x and the like for a constant exponent that needs no logarithm; NULL for others.  Each rounds
- * once. */
-static val pow_constant(const struct fx *f, val x, val y) {
+/* y as one number in all lanes. */
+static bool is_constant(const struct fx *f, val y, double *value) {
   val element = y;
   if (f->lanes) {
     if (!LLVMIsConstant(y))
-      return NULL;
+      return false;
     element = LLVMGetAggregateElement(y, 0);
     for (unsigned i = 1; i < f->lanes; i++)
       if (LLVMGetAggregateElement(y, i) != element)
-        return NULL;
+        return false;
   }
   if (!element || !LLVMIsAConstantFP(element))
-    return NULL;
+    return false;
   LLVMBool loses;
-  double value = LLVMConstRealGetDouble(element, &loses);
+  *value = LLVMConstRealGetDouble(element, &loses);
+  return true;
+}
+
+/* x * x, 1 / x and the like for a constant exponent that needs no logarithm; NULL for others.  Each rounds
+ * once; 1.5 and -0.5 twice. */
+static val pow_constant(const struct fx *f, val x, val y) {
+  double value;
+  if (!is_constant(f, y, &value))
+    return NULL;
   if (value == 0)
     return k(f, 1);
   if (value == 1)
@@ -166,17 +174,100 @@ static val pow_constant(const struct fx *f, val x, val y) {
     return mul(f, x, x);
   if (value == -1)
     return quo(f, k(f, 1), x);
-  if (value == 0.5) { /* -inf gives inf and -0 gives 0, where sqrt differs */
-    val root = add(f, tn_fx_sqrt(f, x), k(f, 0));
-    return sel(f, eq(f, x, k(f, -INFINITY)), k(f, INFINITY), root);
+  if (value == 0.5 || value == -0.5 ||
+      value == 1.5) { /* -0 gives what 0 does, and -inf what inf does: no nan */
+    val plus = add(f, x, k(f, 0)), minus_inf = eq(f, x, k(f, -INFINITY));
+    val base = sel(f, minus_inf, k(f, INFINITY), plus), root = tn_fx_sqrt(f, base);
+    return value < 0 ? quo(f, k(f, 1), root) : value > 1 ? mul(f, base, root) : root;
   }
   return NULL;
+}
+
+/* log2 of positive normal x with coefficients picked by the first bits of its mantissa: x = 2^n m, r = m c - 1
+ * exactly, log2 x = n - log2 c + log2(1 + r).  The first three terms of the last are pairs. */
+static struct two log2_by_pieces(const struct fx *f, val x) {
+  bool wide = f->picks == 16;
+  val bits = to_bits(f, x), offset = isub(f, bits, ki(f, wide ? 0x3F7C0000 : 0x3F780000));
+  val exponent = sar(f, offset, 23), piece = shr(f, offset, wide ? 19 : 20);
+  val m = to_real(f, isub(f, bits, shl(f, exponent, 23)));
+  const double *table = wide ? inverses16[0] : inverses8[0];
+  val c = tn_fx_pick(f, table, piece);
+  val whole = tn_fx_pick(f, table + f->picks, piece), part = tn_fx_pick(f, table + (size_t)2 * f->picks, piece);
+  val r = mad(f, m, c, k(f, -1));
+  val p = wide ? horner(f, r, log2_near16_f32, TN_COUNT(log2_near16_f32))
+               : horner(f, r, log2_near8_f32, TN_COUNT(log2_near8_f32));
+  struct two s, w, v, y, sum;
+  s = fast_two_sum(f, k(f, -0x1.715476p-1), mul(f, r, p));
+  s.lo = add(f, s.lo, k(f, -0x1.4ae0cp-27));
+  w = two_prod(f, r, s.hi);
+  w.lo = mad(f, r, s.lo, w.lo);
+  v = fast_two_sum(f, k(f, 0x1.715476p+0), w.hi);
+  v.lo = add(f, v.lo, add(f, w.lo, k(f, 0x1.4ae0cp-26)));
+  y = two_prod(f, r, v.hi);
+  y.lo = mad(f, r, v.lo, y.lo);
+  val n = LLVMBuildSIToFP(f->b, exponent, f->real, "");
+  sum = fast_two_sum(f, add(f, n, whole), y.hi);
+  sum.lo = add(f, sum.lo, add(f, y.lo, part));
+  return sum;
+}
+
+static val pow_any(const struct fx *f, val x, val y);
+
+/* |x|^y with the sign of x^y, a nan for a `negative` base whose power is undefined. */
+static val negate_power(const struct fx *f, val x, val y, val negative, val power) {
+  val is_int = eq(f, tn_fx_round(f, TN_TRUNC, y), y), half = mul(f, y, k(f, 0.5));
+  val is_odd = both(f, is_int, no(f, eq(f, tn_fx_round(f, TN_TRUNC, half), half)));
+  power = sel(f, is_odd, with_sign(f, power, x), power);
+  val undefined = both(f, negative, no(f, is_int));
+  return sel(f, undefined, k(f, NAN), power);
+}
+
+/* pow where |x| and the result are normal, by a third of the operations; a vector with other lanes calls a
+ * function for these.  Zeros are usual bases of a constant exponent. */
+static val pow_usual(const struct fx *f, val x, val y) {
+  val a = mag(f, x);
+  struct two l = log2_by_pieces(f, a), e = two_prod(f, y, l.hi);
+  e.lo = mad(f, y, l.lo, e.lo);
+  val shift = k(f, rounder(f)), t = add(f, e.hi, shift);
+  val rest = sub(f, e.hi, sub(f, t, shift));
+  rest = add(f, rest, e.lo);
+  val q = mad(f, rest, horner(f, rest, exp2_f32, TN_COUNT(exp2_f32)), k(f, 1));
+  val power = to_real(f, iadd(f, to_bits(f, q), shl(f, to_bits(f, t), 23)));
+
+  val from_least = isub(f, to_bits(f, a), ki(f, 0x00800000));
+  val is_normal = LLVMBuildICmp(f->b, LLVMIntULT, from_least, ki(f, 0x7F000000), "");
+  val is_usual = both(f, is_normal, le(f, mag(f, e.hi), k(f, 125.5)));
+  double value;
+  if (is_constant(f, y, &value)) {
+    val is_zero = eq(f, x, k(f, 0));
+    power = sel(f, is_zero, k(f, value > 0 ? 0 : INFINITY), power);
+    is_usual = LLVMBuildOr(f->b, is_usual, is_zero, "");
+  }
+  power = negate_power(f, x, y, lt(f, x, k(f, 0)), power);
+  struct detour d = tn_fx_detour(f, no(f, is_usual));
+  bool is_new;
+  val function = tn_fx_rare_helper(f, "tn_pow", f->real, 2, &is_new);
+  if (is_new) {
+    struct fx g = *f;
+    g.b = LLVMCreateBuilderInContext(f->c);
+    LLVMPositionBuilderAtEnd(g.b, LLVMAppendBasicBlockInContext(f->c, function, "start"));
+    LLVMBuildRet(g.b, pow_any(&g, LLVMGetParam(function, 0), LLVMGetParam(function, 1)));
+    LLVMDisposeBuilder(g.b);
+  }
+  val arg[2] = {x, y}, now = LLVMBuildCall2(f->b, LLVMGlobalGetValueType(function), function, arg, 2, "");
+  now = sel(f, is_usual, power, now);
+  tn_fx_detour_end(f, &d, &power, &now, 1);
+  return power;
 }
 
 val tn_fx_pow(const struct fx *f, val x, val y) {
   val simple = pow_constant(f, x, y);
   if (simple)
     return simple;
+  return f->picks ? pow_usual(f, x, y) : pow_any(f, x, y);
+}
+
+static val pow_any(const struct fx *f, val x, val y) {
   val zero = k(f, 0), one = k(f, 1), inf = k(f, INFINITY);
   val a = mag(f, x);
   /* |log2| is 0 or at least 2^-24 (2^-53): a larger y changes no result, and its products stay finite. */
@@ -191,14 +282,8 @@ val tn_fx_pow(const struct fx *f, val x, val y) {
   val extreme = LLVMBuildOr(f->b, is_zero, is_inf, "");
   val grows = differ(f, is_inf, inverts);
   r = sel(f, extreme, sel(f, grows, inf, zero), r);
-  val half = mul(f, y, k(f, 0.5));
-  val is_int = eq(f, tn_fx_round(f, TN_TRUNC, y), y);
-  val is_odd = both(f, is_int, no(f, eq(f, tn_fx_round(f, TN_TRUNC, half), half)));
-  r = sel(f, is_odd, with_sign(f, r, x), r);
   val negative = lt(f, x, zero), finite = lt(f, a, inf);
-  val negative_finite = both(f, negative, finite);
-  val undefined = both(f, negative_finite, no(f, is_int));
-  r = sel(f, undefined, k(f, NAN), r);
+  r = negate_power(f, x, y, both(f, negative, finite), r);
   val nan = add(f, x, y);
   r = sel(f, is_nan(f, x, y), nan, r);
   val base_one = eq(f, x, one), power_zero = eq(f, y, zero);

@@ -4,8 +4,9 @@
  * division on the mantissas, a few quotient bits a step: remainder = (remainder << k) mod y while exponents
  * differ.  sqrt is the digit-by-digit method with one bit more than the format, which then rounds. */
 #include "codegen/math_build.h"
+#include <stdio.h>
 
-void tn_fx_attribute(const struct fx *f, val function, const char *name) {
+static void add_attribute(const struct fx *f, val function, const char *name) {
   unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
   LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(f->c, kind, 0));
 }
@@ -18,9 +19,20 @@ val tn_fx_helper(const struct fx *f, const char *name, LLVMTypeRef result, unsig
   LLVMTypeRef types[2] = {f->real, f->real};
   function = LLVMAddFunction(f->module, name, LLVMFunctionType(result, types, params, 0));
   LLVMSetLinkage(function, LLVMInternalLinkage);
-  tn_fx_attribute(f, function, "nounwind");
-  tn_fx_attribute(f, function, "willreturn");
-  tn_fx_attribute(f, function, "memory"); /* none */
+  add_attribute(f, function, "nounwind");
+  add_attribute(f, function, "willreturn");
+  add_attribute(f, function, "memory"); /* none */
+  return function;
+}
+
+val tn_fx_rare_helper(const struct fx *f, const char *name, LLVMTypeRef result, unsigned params, bool *is_new) {
+  char symbol[32];
+  snprintf(symbol, sizeof symbol, "%s_f%ux%u", name, f->width, f->lanes);
+  val function = tn_fx_helper(f, symbol, result, params, is_new);
+  if (*is_new) {
+    add_attribute(f, function, "cold");
+    add_attribute(f, function, "noinline");
+  }
   return function;
 }
 

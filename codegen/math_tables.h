@@ -9,6 +9,9 @@
  *   cosh   cosh r = 1 + r^2/2 + r^4 p(r^2)              |r| <= ln2/2
  *   log    f32: log(1+f) = f - f^2/2 + f^3 p(f);  f64: log(1+f) = 2s + s z p(z), s = f/(2+f), z = s^2
  *   log2   log2(1+f) = s (2/ln2 + z (2/(3 ln2) + z p(z)))
+ *   log2_near    log2(1+r) = r/ln2 - r^2/(2 ln2) + r^3 p(r)      |r| of the pieces of `inverses`
+ *   exp2   2^r = 1 + r p(r)                             |r| <= 1/2
+ *   inverses     a column a piece of the mantissa's range (fit_inverses): c, then -log2 c in two parts
  *   sin    sin r = r + r^3 p(r^2)                       |r| <= pi/4
  *   cos    cos r = 1 - r^2/2 + r^4 p(r^2)               |r| <= pi/4
  *   asin   asin x = x + x^3 p(x^2)                      |x| <= 1/2
@@ -224,6 +227,31 @@ static const double erf_pieces8[][8] = {
     -0x1.1d9b70p-11, 0x1.dea39ap-12},
   {0x1.8b37ccp-6, 0x1.d2bbf6p-8, 0x1.87694ep-7, -0x1.7f7c9ep-8, -0x1.ac08bcp-10, 0x1.59792ep-11,
     0x1.8adeb8p-13, 0x1.082078p-16}};
+static const double inverses16[][16] = {
+  {0x1p+0, 0x1.e00000p-1, 0x1.c80000p-1, 0x1.b00000p-1, 0x1.980000p-1, 0x1.880000p-1, 0x1.700000p-1,
+    0x1.600000p-1, 0x1.580000p-1, 0x1.480000p-1, 0x1.380000p-1, 0x1.300000p-1, 0x1.280000p-1, 0x1.180000p-1,
+    0x1.100000p-1, 0x1.080000p-1},
+  {0x0p+0, 0x1.7d6000p-4, 0x1.564000p-3, 0x1.f60000p-3, 0x1.4f7000p-2, 0x1.8a8800p-2, 0x1.e7e000p-2,
+    0x1.14c600p-1, 0x1.25c000p-1, 0x1.48ee00p-1, 0x1.6de000p-1, 0x1.811000p-1, 0x1.94c200p-1, 0x1.bdce00p-1,
+    0x1.d33800p-1, 0x1.e94600p-1},
+  {0x0p+0, 0x1.25b3eep-22, -0x1.1eb002p-18, -0x1.3ab7cep-18, -0x1.134c4ep-20, 0x1.80abfcp-18, -0x1.40358ep-19,
+    -0x1.3e032ep-18, 0x1.408c78p-18, 0x1.e32630p-18, -0x1.eac382p-20, -0x1.6b9026p-19, 0x1.0e9258p-18,
+    0x1.3b992cp-18, 0x1.20a6dep-21, -0x1.a6eb1ep-18}};
+static const double inverses8[][8] = {
+  {0x1p+0, 0x1.c00000p-1, 0x1.a00000p-1, 0x1.700000p-1, 0x1.500000p-1, 0x1.400000p-1, 0x1.200000p-1,
+    0x1.100000p-1},
+  {0x0p+0, 0x1.8a8800p-3, 0x1.32c000p-2, 0x1.e7e000p-2, 0x1.372200p-1, 0x1.5b2c00p-1, 0x1.a90000p-1,
+    0x1.d33800p-1},
+  {0x0p+0, 0x1.80abfcp-19, -0x1.1c8f12p-22, -0x1.40358ep-19, 0x1.5db83ap-20, 0x1.ed0cbap-20, -0x1.a39fbep-19,
+    0x1.20a6dep-21}};
+/* log2_near16_f32: error 2^-36.1 */
+static const double log2_near16_f32[] = {0x1.ec7096p-2, -0x1.71546ep-2, 0x1.27cd54p-2, -0x1.ed13d8p-3};
+/* log2_near8_f32: error 2^-34.5 */
+static const double log2_near8_f32[] = {0x1.ec709ep-2, -0x1.7153dap-2, 0x1.2775a0p-2, -0x1.ef318cp-3,
+    0x1.a938acp-3};
+/* exp2_f32: error 2^-28.2 */
+static const double exp2_f32[] = {0x1.62e430p-1, 0x1.ebfbe0p-3, 0x1.c6af72p-5, 0x1.3b2a48p-7, 0x1.5f0dd6p-10,
+    0x1.4424b4p-13};
 /* clang-format on */
 
 /* A table and its length for the width of `f`: the last two arguments of horner(). */

@@ -10,7 +10,6 @@
  * long as all the rest of a sine: it is a function of its own, called where a lane is large, whose other lanes
  * keep what they had. */
 #include "codegen/math_build.h"
-#include <stdio.h>
 
 enum { MAX_LIMBS = 6 };
 
@@ -188,14 +187,10 @@ static struct angle turn_moderate(const struct fx *f, val a) {
 
 /* The function of turn_large for vectors of this type. */
 static val large_function(const struct fx *f, LLVMTypeRef result) {
-  char name[32];
-  snprintf(name, sizeof name, "tn_turn_f%ux%u", f->width, f->lanes);
   bool is_new;
-  val function = tn_fx_helper(f, name, result, 1, &is_new);
+  val function = tn_fx_rare_helper(f, "tn_turn", result, 1, &is_new);
   if (!is_new)
     return function;
-  tn_fx_attribute(f, function, "cold");
-  tn_fx_attribute(f, function, "noinline");
   struct fx g = *f;
   g.b = LLVMCreateBuilderInContext(f->c);
   LLVMPositionBuilderAtEnd(g.b, LLVMAppendBasicBlockInContext(f->c, function, "start"));
@@ -208,35 +203,19 @@ static val large_function(const struct fx *f, LLVMTypeRef result) {
 
 struct angle tn_fx_turn(const struct fx *f, val a) {
   struct angle t = turn_moderate(f, a);
-  val is_large = le(f, k2(f, 0x1.92p13, 0x1.92p22), a), any = is_large;
-  if (f->lanes)
-    any = tn_fx_intrinsic(f, "llvm.vector.reduce.or", LLVMTypeOf(is_large), &is_large, 1);
-  LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(f->b)};
-  val here = LLVMGetBasicBlockParent(from[0]);
-  from[1] = LLVMAppendBasicBlockInContext(f->c, here, "large");
-  LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(f->c, here, "turned");
-  LLVMBuildCondBr(f->b, any, from[1], after);
-
-  LLVMPositionBuilderAtEnd(f->b, from[1]);
-  LLVMTypeRef parts[3] = {f->bits, f->real, f->real}, result = LLVMStructTypeInContext(f->c, parts, 3, 0);
-  val function = large_function(f, result);
+  val is_large = le(f, k2(f, 0x1.92p13, 0x1.92p22), a);
+  struct detour d = tn_fx_detour(f, is_large);
+  LLVMTypeRef parts[3] = {f->bits, f->real, f->real};
+  val function = large_function(f, LLVMStructTypeInContext(f->c, parts, 3, 0));
   val large = LLVMBuildCall2(f->b, LLVMGlobalGetValueType(function), function, &a, 1, "");
-  val had[3] = {t.quadrant, t.r.hi, t.r.lo}, now[3];
-  /* an infinity or a nan gives a nan */
-  val nan = sub(f, a, a);
+  val out[3] = {t.quadrant, t.r.hi, t.r.lo}, now[3];
+  val nan = sub(f, a, a); /* of an infinity */
   for (unsigned i = 0; i < 3; i++) {
     now[i] = LLVMBuildExtractValue(f->b, large, i, "");
     if (i == 1)
       now[i] = sel(f, lt(f, a, k(f, INFINITY)), now[i], nan);
-    now[i] = sel(f, is_large, now[i], had[i]);
+    now[i] = sel(f, is_large, now[i], out[i]);
   }
-  LLVMBuildBr(f->b, after);
-
-  LLVMPositionBuilderAtEnd(f->b, after);
-  val out[3];
-  for (unsigned i = 0; i < 3; i++) {
-    out[i] = LLVMBuildPhi(f->b, parts[i], "");
-    LLVMAddIncoming(out[i], (val[]){had[i], now[i]}, from, 2);
-  }
+  tn_fx_detour_end(f, &d, out, now, 3);
   return (struct angle){out[0], {out[1], out[2]}};
 }

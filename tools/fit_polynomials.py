@@ -96,6 +96,29 @@ def fit_pieces(name, target, step, pieces, degree):
     print(f"static const double {name}[][{pieces}] = {{\n{rows}}};", flush=True)
 
 
+def fit_inverses(name, start, shift, pieces):
+    """For the pieces of the mantissa's range that begin at the bits `start` of an f32 and are 2^shift of them long: a
+    number c, near enough to the inverse of the middle and of so few bits that x c - 1 is exact, and -log2(c) in two parts,
+    the first with 16 bits after the point.  c is 1 where x may be."""
+    rows = [[], [], []]
+    for piece in range(pieces):
+        low, high = (struct.unpack("<f", struct.pack("<I", start + ((piece + i) << shift) - i))[0] for i in (0, 1))
+        best = None
+        for bits in range(8):
+            for q in range(1 if bits == 0 else 2**(bits - 1), 2**bits + 1):
+                c = q / 2**bits
+                far = max(abs(low * c - 1), abs(high * c - 1))
+                if far <= 2**(1 - bits) and (not best or far < best[0]):
+                    best = far, c
+        c = mpf(best[1] if piece else 1)
+        t = -log(c) / LN2
+        rows[0].append(c)
+        rows[1].append(mp.nint(t * 2**16) / 2**16)
+        rows[2].append(to_float(t - rows[1][-1], 32))
+    text = ",\n".join("  {" + ", ".join(float(v).hex() for v in row) + "}" for row in rows)
+    print(f"static const double {name}[][{pieces}] = {{\n{text}}};", flush=True)
+
+
 def series(f, at_zero):
     """f with its limit at (and near) zero, where the closed form cancels."""
     return lambda x: f(x) if abs(x) > mpf(10)**-12 else at_zero(x)
@@ -127,6 +150,14 @@ def log_tail(x):  # log(1 + x) = x - x^2/2 + x^3 p(x)
 def log_s_tail(z):  # log((1+s)/(1-s)) = 2s + s z p(z), z = s^2
     s = sqrt(z)
     return (2 * atanh(s) - 2 * s) / (s * z)
+
+
+def log2_near_one(r):  # log2(1 + r) = r / ln2 - r^2 / (2 ln2) + r^3 p(r)
+    return log_tail(r) / LN2
+
+
+def exp2_tail(r):  # 2^r = 1 + r p(r)
+    return (exp(r * LN2) - 1) / r
 
 
 def log2_tail(z):  # log2((1+s)/(1-s)) = s (2/ln2 + z (2/(3 ln2) + z p(z)))
@@ -183,6 +214,13 @@ TABLES = {
     "atan": lambda b: fit(f"atan_f{b}", atan_tail, lambda z: z, {32: 5, 64: 12}[b], TINY, mpf("0.17158"), b),
     "erf": lambda b: fit(f"erf_f{b}", erf_exponent, erf_weight, {32: 9, 64: 23}[b], mpf(10)**-8,
                          {32: mpf("3.93"), 64: mpf("5.93")}[b], b, split=True),
+    "inverses": lambda b: (fit_inverses("inverses16", 0x3F7C0000, 19, 16), fit_inverses("inverses8", 0x3F780000, 20, 8))
+                if b == 32 else None,
+    "log2_near": lambda b: [fit(f"log2_near{n}_f32", series(log2_near_one, lambda r: (mpf(1) / 3 - r / 4) / LN2),
+                                lambda r: r**2, count, -far, far, 32)
+                            for n, count, far in ((16, 4, mpf("0.0342")), (8, 5, mpf("0.0704")))] if b == 32 else None,
+    "exp2": lambda b: fit("exp2_f32", series(exp2_tail, lambda r: LN2 + r * LN2**2 / 2), lambda r: r, 6, mpf("-0.5001"),
+                          mpf("0.5001"), 32) if b == 32 else None,
     # the steps: few bits, and erf of the first ones is nearly a float
     "erf_pieces": lambda b: (fit_pieces("erf_pieces16", erf, mpf(17582) / 65536, 16, 5), fit_pieces(
         "erf_pieces8", erf, mpf(35270) / 65536, 8, 7)) if b == 32 else None,

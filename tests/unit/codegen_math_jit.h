@@ -85,8 +85,11 @@ static const struct {
   enum tn_op op;
 } binary[] = {{"pow", TN_POW}, {"fmod", TN_FMOD}, {"mod", TN_MOD}};
 
-/* Exponents that need no logarithm. */
-static const double powers[] = {0, 1, 2, -1, 0.5};
+/* Exponents that need no logarithm, or not for zero; and by how many units their powers may err. */
+static const struct {
+  double power, bound;
+} powers[] = {{0, 0.5},    {1, 0.5},   {2, 0.5}, {-1, 0.5}, {0.5, 0.5},
+              {-0.5, 1.5}, {1.5, 1.5}, {2.2, 1}, {-2.2, 1}, {1. / 3, 1}};
 
 /* How the functions are emitted. */
 struct variant {
@@ -174,7 +177,7 @@ static inline LLVMModuleRef emit_module(LLVMContextRef c, const struct variant *
   }
   for (size_t i = 0; i < TN_COUNT(powers); i++) {
     snprintf(name, sizeof name, "k_pow_%zu", i);
-    emit_power(&m, name, type, powers[i]);
+    emit_power(&m, name, type, powers[i].power);
   }
   LLVMDisposeBuilder(m.b);
   char *text = NULL;
@@ -419,6 +422,8 @@ static const struct variant f64_soft = {"f64 soft scalar", 64, 0, true, true, tr
 static const struct variant f32_picks16 = {"f32 picks 16", 32, LANES, true, true, false, 16};
 static const struct variant f32_picks8 = {"f32 picks 8", 32, LANES, true, true, false, 8};
 
+static const struct variant f32_picks16_scalar = {"f32 picks 16 scalar", 32, 0, true, true, false, 16};
+static const struct variant f32_picks8_scalar = {"f32 picks 8 scalar", 32, 0, true, true, false, 8};
 static const struct variant f32_scalar = {"f32 scalar", 32, 0, false, false, false, 0};
 static const struct variant f64_scalar = {"f64 scalar", 64, 0, false, false, false, 0};
 
