@@ -2,7 +2,7 @@
  *
  * Values inside the kernel are inlined: asking for an element of one gives the expression of the node that
  * defines it.  Values outside are parameters and give loads; constants of one element give immediates.  A
- * kernel is either pointwise (loops over the results), a reduction with its epilogue, several of both by rows
+ * kernel is pointwise (loops over the results), a reduction with its epilogue, several of both by rows
  * (lower_rows.c), a reduction that is pooled (lower_pool.c), or one op with a nest of its own. */
 #include "codegen/lower.h"
 
@@ -212,10 +212,10 @@ static struct staged *find_staged(const struct tn_lower *l, const struct tn_valu
 void tn_stage(struct tn_lower *l, const struct tn_value *value, int first, struct tn_expr *const *row,
               struct tn_expr *element, struct tn_buf *buf, struct tn_expr *from) {
   struct staged s = {value, first, row, element, buf, from}, *known = find_staged(l, value);
-  if (known)
-    *known = s;
-  else
+  if (!known)
     TN_PUSH(l->nest->arena, &l->state->staged, s);
+  else
+    *known = s;
 }
 
 struct tn_expr *tn_row_position(struct tn_nest *n, const struct tn_type *type, int first,
@@ -466,8 +466,7 @@ struct tn_expr *tn_lower_sum(struct tn_lower *l, struct tn_cursor *c, const stru
     vars[loops] = tn_loop_var(n, "r", r->extent[k]);
     over[k] = tn_ex_var(n, vars[loops++]);
   }
-  if (from)
-    over[0] = tn_ix_add(n, over[0], from);
+  over[0] = from ? tn_ix_add(n, over[0], from) : over[0];
   struct tn_var *acc = tn_value_var(n, "acc", r->acc);
   tn_st_reduce(c, acc, r->combine, NULL, loops, vars, d->reduce.term(l, node, i, over));
   return tn_ex_var(n, acc);

@@ -326,6 +326,18 @@ bool tn_product_shares(const struct tn_target *t, const struct tn_band *band, co
   return columns && !tn_ex_uses(columns, row);
 }
 
+int tn_product_around(const struct tn_target *t, const struct tn_band *band, const struct tn_var *row,
+                      int most) {
+  struct tn_band b = *band;
+  struct tn_var *axis;
+  bool stages = false;
+  const struct tn_expr *columns = product_columns(t, &b, row, &axis, &stages);
+  int around = most;
+  while (columns && stages && around > 0 && !tn_ex_uses(columns, b.loop[around - 1]))
+    around--;
+  return stages ? around : 0;
+}
+
 void tn_product_copies(const struct tn_target *t, struct tn_band *b, const struct tn_var *row, int around,
                        int filled_count, struct tn_buf *const *filled, struct tn_cursor *c) {
   struct tn_nest *n = b->nest;

@@ -159,6 +159,8 @@ void tn_copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn_cur
 double tn_product_cycles(const struct tn_target *t, const struct tn_band *b);
 /* Whether what the product loads for its columns serves every iteration of `row`. */
 bool tn_product_shares(const struct tn_target *t, const struct tn_band *b, const struct tn_var *row);
+/* How many of the band's first `most` loops the copy below has to be inside of. */
+int tn_product_around(const struct tn_target *t, const struct tn_band *b, const struct tn_var *row, int most);
 /* Copies the column operand, which serves every iteration of `row`, at c, inside of the band's first `around`
  * loops, when it would be staged and is in none of the buffers that are `filled` inside, and has the product
  * read the copy: its order is the loops it depends on, the sum's, the columns. */

@@ -18,6 +18,11 @@
  *   for each block { for each block of columns { for its rows: scores; softmax so far; result so far } } */
 #include "codegen/schedule.h"
 
+static void follow(struct tn_cursor *c) {
+  while (*c->end)
+    c->end = &(*c->end)->next;
+}
+
 /* ---- what the statements do ---------------------------------------------------------------------------- */
 
 static bool simple_list(const struct tn_stmt *list) {
@@ -218,8 +223,7 @@ static void build_across(const struct tn_target *t, struct tn_stmt *list, struct
       }
     }
     *at.end = body;
-    while (*c->end)
-      c->end = &(*c->end)->next;
+    follow(c);
   }
 }
 
@@ -277,8 +281,7 @@ static void build_tiles(const struct tn_target *t, const struct tn_stmt *list, s
   position = tn_ix_add(n, position, place);
   struct tn_stmt *body = row_list(m, list, tn_ix_add(n, position, first), slot ? slot : place);
   tn_schedule_list(t, body, &at, (int)tile);
-  while (*c->end)
-    c->end = &(*c->end)->next;
+  follow(c);
 }
 
 /* ---- rows in blocks ------------------------------------------------------------------------------------ */
@@ -479,8 +482,7 @@ static void build_parts(const struct tn_target *t, struct tn_stmt *list, struct 
     if (goes_on(part)) {
       struct tn_cursor in = tn_enter_loop(c, part->loop.var, TN_LOOP_SERIAL);
       build_parts(t, part->loop.body, m, first, rows, &in);
-      while (*c->end)
-        c->end = &(*c->end)->next;
+      follow(c);
     } else if (is_product(part)) {
       struct tn_var *in_block = tn_loop_var(n, "i", rows);
       struct tn_expr *i = rows > 1 ? tn_ex_var(n, in_block) : tn_ix(n, 0);
@@ -509,8 +511,7 @@ static void build_blocks(const struct tn_target *t, struct tn_stmt *list, struct
   struct tn_cursor at = tn_enter_loop(c, block, TN_LOOP_SERIAL);
   struct tn_expr *first = whole > 1 ? tn_ix_scale(n, tn_ex_var(n, block), rows) : tn_ix(n, 0);
   build_parts(t, list, m, tn_ix_offset(n, first, start), rows, &at);
-  while (*c->end)
-    c->end = &(*c->end)->next;
+  follow(c);
 }
 
 static void build_products(const struct tn_target *t, struct tn_stmt *list, struct move *m,
@@ -526,25 +527,28 @@ static void build_products(const struct tn_target *t, struct tn_stmt *list, stru
     tn_half_band(t, &b, c);
   }
   int64_t rows = choose_block(t, m, list, &p), all = m->row->extent;
-  /* Threads share all loops around, so they find the copies made. */
-  bool copies_first = t->threads > 1;
-  struct tn_cursor outer = copies_first ? *c : enter_loops(c, loop, loops - 1);
+  /* Copies are made around as many loops as they serve.  Threads share all loops, so they find them made. */
+  int around = 0;
+  for (int i = 0; i < p.count && t->threads <= 1; i++) {
+    struct tn_band b = product_band(m->n, p.at[i].stmt, p.at[i].loop, p.at[i].loops);
+    int needs = tn_product_around(t, &b, m->row, loops - 1);
+    around = needs > around ? needs : around;
+  }
+  struct tn_cursor outer = enter_loops(c, loop, around);
   for (int i = 0; i < p.count && rows > 1; i++) {
     struct tn_band b = product_band(m->n, p.at[i].stmt, p.at[i].loop, p.at[i].loops);
-    tn_product_copies(t, &b, m->row, copies_first ? 0 : loops - 1, m->stored->count, m->stored->buf, &outer);
+    tn_product_copies(t, &b, m->row, around, m->stored->count, m->stored->buf, &outer);
   }
   give_each_scratch(m, rows);
   for (int64_t start = 0; start < all; rows = all - start) {
     int64_t whole = (all - start) / rows;
-    struct tn_cursor at = copies_first ? enter_loops(&outer, loop, loops - 1) : outer;
+    struct tn_cursor at = enter_loops(&outer, loop + around, loops - 1 - around);
     build_blocks(t, list, m, start, whole, rows, &at);
-    while (*outer.end)
-      outer.end = &(*outer.end)->next;
+    follow(&outer);
     start += whole * rows;
   }
   tn_use_row_room(m->n, *built, m->stored->count, m->room);
-  while (*c->end)
-    c->end = &(*c->end)->next;
+  follow(c);
 }
 
 /* ---- entry --------------------------------------------------------------------------------------------- */
@@ -587,8 +591,7 @@ bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct t
     int64_t whole = (row->extent - start) / tile;
     struct tn_cursor at = enter_loops(c, loop, loops - 1);
     build_tiles(t, s, &move, tn_ix(n, start), whole, tile, NULL, &at);
-    while (*c->end)
-      c->end = &(*c->end)->next;
+    follow(c);
     start += whole * tile;
   }
   tn_use_row_room(n, *built, stored.count, move.room);

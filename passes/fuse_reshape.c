@@ -1,4 +1,4 @@
-/* Fuse: reshapes move behind elementwise nodes.
+/* Fuse: reshapes move behind elementwise nodes, and behind reductions of dims that they leave alone.
  *
  *   y = matmul(..); r = reshape(y); z = add(r, bias)   ->   y = matmul(..); s = add(y, bias'); z = reshape(s)
  *
@@ -12,13 +12,43 @@ static bool has(const struct tn_node *node, unsigned flag) {
   return (tn_op_info(node->op)->flags & flag) != 0;
 }
 
-/* All readers are elementwise and give a result of the value's shape; or the one reshape `but`. */
-static bool only_aligned_readers(const struct tn_value *value, const struct tn_node *but) {
+static bool is_reduction(const struct tn_node *node) {
+  return node->op == TN_REDUCE_MAX || node->op == TN_REDUCE_MIN || node->op == TN_REDUCE_SUM;
+}
+
+/* The axes of a reduction of the reshape's result before the reshape.  False when that takes one of them apart,
+ * or puts it together with others, or the reduction drops dims. */
+static bool axes_before(const struct tn_node *reshape, const struct tn_node *reduction, int64_t *axes) {
+  const struct tn_type *after = &reshape->out[0]->type;
+  struct tn_block block[2 * TN_MAX_RANK];
+  int count = tn_reshape_blocks(&reshape->in[0]->type, after, block);
+  struct tn_ints of = reduction->attr[0].ints;
+  if (reduction->out[0]->type.rank != after->rank || reduction->out[0]->type.quant || of.count == 0)
+    return false;
+  for (size_t i = 0; i < of.count; i++) {
+    int64_t axis = of.at[i] < 0 ? of.at[i] + after->rank : of.at[i];
+    bool alone = false;
+    for (int k = 0; k < count && !alone; k++) {
+      axes[i] = block[k].from[0];
+      alone = block[k].to[0] == axis && block[k].to[1] == axis + 1 && block[k].from[1] == axes[i] + 1;
+    }
+    if (!alone)
+      return false;
+  }
+  return true;
+}
+
+/* All readers are elementwise and give a result of the value's shape, or are reductions; or the one reshape
+ * `but`. of: the reshape that the value is the result of, when those are to move before it. */
+static bool only_aligned_readers(const struct tn_value *value, const struct tn_node *but,
+                                 const struct tn_node *of) {
+  int64_t axes[TN_MAX_RANK];
   if (tn_value_is_output(value))
     return false;
   for (size_t i = 0; i < value->uses.count; i++) {
     const struct tn_node *reader = value->uses.at[i].node;
-    if (reader == but)
+    if (reader == but ||
+        (is_reduction(reader) && reader->home == value->home && (!of || axes_before(of, reader, axes))))
       continue;
     if (!has(reader, TN_ELEMENTWISE) || reader->home != value->home ||
         !tn_shape_equal(&reader->out[0]->type, &value->type))
@@ -27,15 +57,20 @@ static bool only_aligned_readers(const struct tn_value *value, const struct tn_n
   return true;
 }
 
+/* The reshape can come after the readers of its result. */
+static bool may_sink(const struct tn_node *reshape, const struct tn_graph *home) {
+  const struct tn_node *source = reshape->in[0]->def;
+  return reshape->home == home && source && source->home == home &&
+         has(source, TN_REDUCE | TN_TILES | TN_ELEMENTWISE) &&
+         only_aligned_readers(reshape->in[0], reshape, NULL) &&
+         only_aligned_readers(reshape->out[0], NULL, reshape);
+}
+
 /* The reshape among the node's operands that had better come after it. */
 static struct tn_node *reshape_to_sink(const struct tn_node *node) {
   for (int i = 0; i < node->in_count; i++) {
     struct tn_node *reshape = tn_def_of(node->in[i], TN_RESHAPE);
-    if (!reshape || reshape->home != node->home || !tn_shape_equal(&node->in[i]->type, &node->out[0]->type))
-      continue;
-    const struct tn_node *source = reshape->in[0]->def;
-    if (source && source->home == node->home && has(source, TN_REDUCE | TN_TILES | TN_ELEMENTWISE) &&
-        only_aligned_readers(reshape->in[0], reshape) && only_aligned_readers(reshape->out[0], NULL))
+    if (reshape && tn_shape_equal(&node->in[i]->type, &node->out[0]->type) && may_sink(reshape, node->home))
       return reshape;
   }
   return NULL;
@@ -87,6 +122,8 @@ static struct tn_value *operand_before(struct tn_build *b, const struct tn_node 
   }
   if (tn_shape_equal(&type, &operand->type))
     return operand;
+  if (other && tn_shape_equal(&type, &other->in[0]->type))
+    return other->in[0];
   if (tensor) {
     struct tn_tensor copy = *tensor;
     copy.type = type;
@@ -104,14 +141,32 @@ static bool can_move(const struct tn_node *reshape, const struct tn_value *opera
                                          shape_before(reshape, &operand->type, &type));
 }
 
-static bool sink(struct tn_pass *pass, struct tn_node *node) {
+/* `moved`, reshaped, takes the node's place; reshapes that nobody reads any more go. */
+static void replace(struct tn_pass *pass, struct tn_build *b, struct tn_node *node, struct tn_value *moved) {
+  const struct tn_type *type = &node->out[0]->type;
+  struct tn_value *in[3] = {NULL};
+  int count = node->in_count;
+  memcpy(in, node->in, (size_t)count * sizeof *in);
+  tn_pass_replace(pass, node->out[0], tn_reshape(b, moved, type->rank, type->dim));
+  tn_node_remove(node);
+  for (int i = 0; i < count; i++) {
+    bool again = false;
+    for (int k = 0; k < i; k++)
+      again |= in[k] == in[i];
+    if (!again && tn_def_of(in[i], TN_RESHAPE) && tn_value_unused(in[i]))
+      tn_node_remove(in[i]->def);
+  }
+  pass->changes++;
+}
+
+static void sink(struct tn_pass *pass, struct tn_node *node) {
   struct tn_node *reshape = reshape_to_sink(node);
   struct tn_value *in[3];
   if (!reshape || node->in_count > (int)TN_COUNT(in) || node->out[0]->type.quant)
-    return false;
+    return;
   for (int i = 0; i < node->in_count; i++)
     if (!can_move(reshape, node->in[i]))
-      return false;
+      return;
   struct tn_build b = tn_build_before(node);
   for (int i = 0; i < node->in_count; i++)
     in[i] = operand_before(&b, reshape, node->in[i]);
@@ -119,19 +174,69 @@ static bool sink(struct tn_pass *pass, struct tn_node *node) {
   memcpy(moved->attr, node->attr, sizeof node->attr);
   if (!tn_finish(&b, moved))
     tn_fail_now(node->home->module->ctx);
-  const struct tn_type *type = &node->out[0]->type;
-  tn_pass_replace(pass, node->out[0], tn_reshape(&b, moved->out[0], type->rank, type->dim));
-  tn_node_remove(node);
-  if (tn_value_unused(reshape->out[0]))
+  replace(pass, &b, node, moved->out[0]);
+}
+
+static void sink_below(struct tn_pass *pass, struct tn_node *reduction) {
+  struct tn_node *reshape = tn_def_of(reduction->in[0], TN_RESHAPE);
+  int64_t axes[TN_MAX_RANK];
+  if (!reshape || !may_sink(reshape, reduction->home) || !axes_before(reshape, reduction, axes))
+    return;
+  struct tn_build b = tn_build_before(reduction);
+  replace(pass, &b, reduction,
+          tn_reduce(&b, reduction->op, reshape->in[0], axes, reduction->attr[0].ints.count, true));
+}
+
+/* transpose(reshape(x)) -> reshape(transpose(x)), where the reshape only puts dims together: a product that x
+ * is the result of can then write its rows where the transpose puts them. */
+static void sink_behind(struct tn_pass *pass, struct tn_node *transpose) {
+  struct tn_node *reshape = tn_def_of(transpose->in[0], TN_RESHAPE);
+  struct tn_block block[2 * TN_MAX_RANK];
+  int64_t moved[TN_MAX_RANK];
+  if (!reshape || transpose->out[0]->type.quant || !tn_value_single_use(reshape->out[0]) ||
+      !tn_value_single_use(reshape->in[0]) || !reshape->in[0]->def ||
+      reshape->in[0]->def->home != transpose->home ||
+      !has(reshape->in[0]->def, TN_REDUCE | TN_TILES | TN_ELEMENTWISE))
+    return;
+  const struct tn_type *before = &reshape->in[0]->type, *after = &reshape->out[0]->type;
+  struct tn_ints perm = tn_get_ints(transpose, TN_TRANSPOSE_perm);
+  int blocks = tn_reshape_blocks(before, after, block), count = 0;
+  for (size_t d = 0; d < perm.count; d++)
+    for (int k = 0; k < blocks; k++)
+      for (int i = block[k].from[0]; tn_only_dim(after, block[k].to) == perm.at[d] && i < block[k].from[1]; i++)
+        moved[count++] = i;
+  if (count != before->rank)
+    return;
+  struct tn_build b = tn_build_before(transpose);
+  replace(pass, &b, transpose, tn_transpose(&b, reshape->in[0], moved));
+}
+
+/* reshape(reshape(x)) -> reshape(x), or x. */
+static void join(struct tn_pass *pass, struct tn_node *reshape) {
+  struct tn_node *first = tn_def_of(reshape->in[0], TN_RESHAPE);
+  if (!first || reshape->out[0]->type.quant || first->out[0]->type.quant)
+    return;
+  struct tn_value *x = first->in[0];
+  if (!tn_type_equal(&x->type, &reshape->out[0]->type))
+    tn_node_set_input(reshape, 0, x);
+  else if (tn_pass_replace(pass, reshape->out[0], x) && tn_value_unused(reshape->out[0]))
     tn_node_remove(reshape);
-  return true;
+  if (tn_value_unused(first->out[0]))
+    tn_node_remove(first);
+  pass->changes++;
 }
 
 void tn_fuse_sink_reshapes(struct tn_pass *pass, struct tn_graph *graph) {
   for (struct tn_node *node = graph->first, *next; node; node = next) {
     next = node->next;
     tn_pass_at(pass, node);
-    if (has(node, TN_ELEMENTWISE) && sink(pass, node))
-      pass->changes++;
+    if (has(node, TN_ELEMENTWISE))
+      sink(pass, node);
+    else if (is_reduction(node))
+      sink_below(pass, node);
+    else if (node->op == TN_TRANSPOSE)
+      sink_behind(pass, node);
+    else if (node->op == TN_RESHAPE)
+      join(pass, node);
   }
 }

@@ -46,7 +46,7 @@ void tn_layout_set_quant(struct tn_value *value, const struct tn_layout *layout)
  * TN_ROLE_DROP). */
 void tn_layout_set_attrs(struct tn_node *node, const struct tn_layout *layout);
 
-/* ---- reshapes in blocks (also of the fuse pass) ---- */
+/* ---- reshapes in blocks (also of simplify and fuse) ---- */
 
 /* Dims from[0]..from[1]-1 of a reshape's operand hold the same elements, in the same order, as dims
  * to[0]..to[1]-1 of its result. */
@@ -55,6 +55,8 @@ struct tn_block {
 };
 /* The finest blocks, in order; they cover all dims of both shapes.  -1: not known for symbolic dimensions. */
 int tn_reshape_blocks(const struct tn_type *from, const struct tn_type *to, struct tn_block *out);
+/* The only dim of more than one element among dims range[0] .. range[1]-1; -1: there are several, or none. */
+int tn_only_dim(const struct tn_type *type, const int range[2]);
 
 /* Moves dims, as a reshape (which costs nothing) when only dims of extent 1 move; x itself when none does. */
 struct tn_value *tn_permute(struct tn_build *b, struct tn_value *x, const int64_t *perm);

@@ -40,6 +40,17 @@ int tn_reshape_blocks(const struct tn_type *from, const struct tn_type *to, stru
   return count;
 }
 
+int tn_only_dim(const struct tn_type *type, const int range[2]) {
+  int only = -1;
+  for (int d = range[0]; d < range[1]; d++)
+    if (type->dim[d] != 1) {
+      if (only >= 0)
+        return -1;
+      only = d;
+    }
+  return only;
+}
+
 bool tn_layout_through(const struct tn_type *from, const struct tn_type *to, const struct tn_layout *before,
                        struct tn_layout *after) {
   struct tn_block block[2 * TN_MAX_RANK];

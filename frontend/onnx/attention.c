@@ -19,8 +19,8 @@ val tn_onnx_merge_heads(struct tn_onnx_node *n, val x) {
   return tn_reshape(n->b, y, 3, (tn_dim[]){y->type.dim[0], y->type.dim[1], width});
 }
 
-/* x [batch, heads, rows, size] as [batch, groups, heads / groups * rows, size]: the same elements in the same
- * order, so that the heads that share a key are more rows of one product. */
+/* x [batch, heads, rows, size] as [batch, groups, heads / groups, rows, size], to be multiplied with a key or
+ * value that each group shares. */
 static val grouped(struct tn_onnx_node *n, val x, val k) {
   tn_dim heads = x->type.dim[1], groups = k->type.dim[1];
   if (heads == groups)
@@ -30,14 +30,21 @@ static val grouped(struct tn_onnx_node *n, val x, val k) {
                   tn_dim_text(module_of(n), heads), tn_dim_text(module_of(n), groups));
     tn_fail_now(module_of(n)->ctx);
   }
-  tn_dim rows = tn_dim_op(module_of(n), '*', heads / groups, x->type.dim[2]);
-  return tn_reshape(n->b, x, 4, (tn_dim[]){x->type.dim[0], groups, rows, x->type.dim[3]});
+  return tn_reshape(n->b, x, 5,
+                    (tn_dim[]){x->type.dim[0], groups, heads / groups, x->type.dim[2], x->type.dim[3]});
+}
+
+/* A key or value [batch, groups, rows, size], to be multiplied with x as above, of so many heads. */
+static val shared(struct tn_onnx_node *n, val k, tn_dim heads) {
+  if (heads == k->type.dim[1])
+    return k;
+  return tn_reshape(n->b, k, 5, (tn_dim[]){k->type.dim[0], k->type.dim[1], 1, k->type.dim[2], k->type.dim[3]});
 }
 
 static val ungrouped(struct tn_onnx_node *n, val x, tn_dim heads, tn_dim rows) {
-  if (x->type.dim[1] == heads)
+  if (x->type.rank == 4)
     return x;
-  return tn_reshape(n->b, x, 4, (tn_dim[]){x->type.dim[0], heads, rows, x->type.dim[3]});
+  return tn_reshape(n->b, x, 4, (tn_dim[]){x->type.dim[0], heads, rows, x->type.dim[4]});
 }
 
 void tn_onnx_attend_scores(struct tn_onnx_node *n, struct tn_onnx_attention *a) {
@@ -50,7 +57,8 @@ void tn_onnx_attend_scores(struct tn_onnx_node *n, struct tn_onnx_attention *a) 
   enum tn_dtype dtype = a->dtype == TN_NONE ? wide_of(a->q->type.dtype) : a->dtype;
   /* the scale goes to the query, which has fewer elements than the scores */
   val q = a->scale == 1 ? a->q : mul(b, a->q, num(b, a->q, a->scale));
-  val scores = tn_matmul(b, grouped(n, q, a->k), tn_transpose(b, a->k, (int64_t[]){0, 1, 3, 2}));
+  val keys = tn_transpose(b, a->k, (int64_t[]){0, 1, 3, 2});
+  val scores = tn_matmul(b, grouped(n, q, a->k), shared(n, keys, q->type.dim[1]));
   a->scores = tn_cast(b, ungrouped(n, scores, a->q->type.dim[1], a->q->type.dim[2]), dtype);
   a->capped = a->scores;
   if (a->softcap > 0) {
@@ -70,7 +78,8 @@ static val softmax_with_sink(struct tn_build *b, val x, val sink) {
 
 val tn_onnx_attend_values(struct tn_onnx_node *n, const struct tn_onnx_attention *a) {
   val weights = grouped(n, tn_cast(n->b, a->weights, a->v->type.dtype), a->k);
-  return ungrouped(n, tn_matmul(n->b, weights, a->v), a->q->type.dim[1], a->q->type.dim[2]);
+  return ungrouped(n, tn_matmul(n->b, weights, shared(n, a->v, a->q->type.dim[1])), a->q->type.dim[1],
+                   a->q->type.dim[2]);
 }
 
 val tn_onnx_attend(struct tn_onnx_node *n, struct tn_onnx_attention *a) {
