@@ -94,6 +94,7 @@ struct reduction {
   LLVMValueRef *acc; /* current accumulator of point i, chain k at [i * chains + k] */
   int chains;        /* independent accumulators a point, to hide latency */
   int64_t step;      /* of a trip through the innermost loop; -1: outside of it */
+  struct tn_steps steps;
 };
 
 /* An i32 that was an integer of at most 16 bits, and fits in as many with a sign. */
@@ -142,6 +143,8 @@ static void reduce_step(struct tn_emit *e, struct reduction *r, int chain) {
   bool dot = st->reduce.combine == TN_ADD && term->kind == TN_EX_OP &&
              (term->op.op == TN_DOT_S || term->op.op == TN_DOT_U || term->op.op == TN_DOT_W);
   e->stamp++;
+  if (r->steps.factor && r->step >= 0)
+    tn_emit_step(e, &r->steps, r->pts->at, r->pts->count, r->step);
   for (int i = 0; i < r->pts->count; i++) {
     struct tn_point *p = &r->pts->at[i];
     LLVMValueRef *acc = &r->acc[i * r->chains + chain];
@@ -217,6 +220,8 @@ static void reduce_level(struct tn_emit *e, struct reduction *r, int level) {
     struct counted loop;
     open_counted(e, &loop, r->acc, accs);
     memcpy(r->acc, loop.carried, (size_t)accs * sizeof *r->acc);
+    if (innermost && r->chains == 1)
+      tn_emit_find_steps(e, &r->steps, st, step, r->pts->count);
     LLVMValueRef first = loop.counter;
     if (step != 1)
       first = LLVMBuildNSWMul(e->b, first, tn_emit_index(e, step), "");

@@ -113,6 +113,16 @@ LLVMValueRef tn_emit_load_apart(struct tn_emit *e, const struct tn_expr *x, LLVM
 LLVMValueRef tn_emit_load_row(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef at, LLVMValueRef mask);
 bool tn_emit_store_block(struct tn_emit *e, struct tn_point *head, const struct tn_stmt *st);
 
+/* A factor of a sum that all lanes share, several steps of it in a register. emit_steps.c */
+struct tn_steps {
+  const struct tn_expr *factor; /* a load; NULL: there is none, or loading each step is as good */
+  LLVMValueRef *held;           /* of each point, or of all in the first */
+};
+/* For a sum whose innermost loop does `trip` steps at once. */
+void tn_emit_find_steps(struct tn_emit *e, struct tn_steps *out, const struct tn_stmt *st, int64_t trip,
+                        int points);
+/* Leaves the factor of a step of the trip, at which the loop variables are set, in the memos of the points. */
+void tn_emit_step(struct tn_emit *e, struct tn_steps *steps, struct tn_point *at, int count, int64_t step);
 /* The same value at all points. emit.c */
 void tn_emit_set(struct tn_emit *e, struct tn_point *at, int count, const struct tn_var *v, struct tn_val val);
 /* A reduction in lanes whose loops are all unrolled, and neither products nor begun before; its accumulators at

@@ -298,6 +298,7 @@ static bool find_family(struct tn_codegen *cg, LLVMTargetMachineRef machine) {
     t->int_vector_bytes = r->int_vector_bytes;
     t->masked = r->masked;
     t->gathers = r->gathers;
+    t->by_lanes = has_prefix(t->family, "armv7");
     t->l1_bytes = r->l1_bytes;
     t->l2_bytes = r->l2_bytes;
     t->fma = !strstr(assembly, "fmaf");
@@ -337,6 +338,15 @@ static const char *distribution_features(const char *triple, const char *cpu) {
   return "";
 }
 
+/* Register tiles fill the registers and have enough independent sums, which LLVM does not expect: on x86 it
+ * would take vpdpwssd apart to shorten a chain; for ARM it would schedule without an account of registers, and
+ * for some cores take vmla apart. */
+static const char *tuning_features(const char *triple) {
+  if (has_prefix(triple, "x86_64"))
+    return "+fast-dpwssd";
+  return has_prefix(triple, "arm") || has_prefix(triple, "thumb") ? "+use-misched,-expand-fp-mlx" : "";
+}
+
 bool tn_llvm_open(struct tn_codegen *cg) {
   init_targets();
   tn_ctx_cleanup(cg->ctx, close_llvm, cg);
@@ -362,9 +372,9 @@ bool tn_llvm_open(struct tn_codegen *cg) {
     t->cpu = cpu;
     t->features = tn_printf(cg->arena, "%s%s%s", base, *base && *features ? "," : "", features);
   }
-  /* LLVM would take vpdpwssd apart to shorten a chain of sums; tiles have enough chains. */
-  if (strncmp(t->triple, "x86_64", 6) == 0)
-    t->features = tn_printf(cg->arena, "+fast-dpwssd%s%s", *t->features ? "," : "", t->features);
+  const char *tuning = tuning_features(t->triple);
+  if (*tuning)
+    t->features = tn_printf(cg->arena, "%s%s%s", tuning, *t->features ? "," : "", t->features);
   char *message = NULL;
   if (LLVMGetTargetFromTriple(t->triple, &cg->llvm_target, &message))
     return failed(cg, "unknown target", message);

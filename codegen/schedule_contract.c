@@ -113,6 +113,7 @@ static void choose_tile(struct tn_contraction *k) {
   double best = 1e300;
   int64_t inner = tn_extent_of(k->row[0]), outer = tn_extent_of(k->row[1]), window = k->window;
   int regs = k->t->vector_regs;
+  bool by_lanes = k->t->by_lanes && k->band->reduce->reduce.acc->dtype == TN_F32 && !k->t->small;
   if (!k->t->vector_bytes && !tn_dtype_is_float(k->band->reduce->reduce.acc->dtype) && regs > SCALAR_INTEGERS)
     regs = SCALAR_INTEGERS; /* the count is of float registers there */
   int64_t across = tn_ceil_div(k->axis->extent, k->lanes);
@@ -121,6 +122,8 @@ static void choose_tile(struct tn_contraction *k) {
       for (int64_t r0 = 1; r0 <= inner && r0 * in <= MAX_TILE_ROWS; r0++)
         for (int64_t r1 = 1; r1 <= outer && r0 * r1 * in <= MAX_TILE_ROWS; r1++) {
           int64_t rows[2] = {r0, r1}, sums = r0 * r1 * in * vectors, need = sums + vectors + 1;
+          if (by_lanes) /* each row's factor is in a register */
+            need += r0 * r1 * in - 1;
           if ((r1 > 1 && r0 < inner) || (need > regs && sums > 1))
             continue;
           double cycles = tile_cycles(k, rows, in, vectors);

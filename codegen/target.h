@@ -29,6 +29,8 @@ struct tn_target {
   bool dot_w;             /* sums of two products of signed 16-bit words are */
   bool masked;            /* masked vector loads and stores are instructions */
   bool gathers;           /* so is loading each lane from a place of its own */
+  bool by_lanes;          /* a factor for all lanes is had from one lane of a register, and from memory at plain
+                             addresses only */
   bool picks;             /* and choosing each 32-bit lane from any of a register */
   int opt;                /* 0 to 3 */
   bool small;             /* prefer fewer bytes */

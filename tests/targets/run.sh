@@ -110,7 +110,7 @@ aarch64-i8mm)
 armv7)
   compile --target=armv7-linux-gnueabihf
   user arm-linux-gnueabihf qemu-arm
-  digits='vmla.f32.*q[0-9]' int8='vmlal.s16.*q[0-9]'
+  digits='vmla.f32.*q[0-9].*d[0-9]*\[[01]\]' int8='vmlal.s16.*q[0-9]'
   ;;
 armv7-vfp4)
   compile --target=armv7-linux-gnueabihf --features=+vfp4
@@ -120,7 +120,7 @@ armv7-vfp4)
 armv7-cortex-a9)
   compile --target=armv7-linux-gnueabihf --cpu=cortex-a9
   user arm-linux-gnueabihf "qemu-arm -cpu cortex-a9"
-  digits='v(mla|add).f32.*q[0-9]' int8='vmlal.s16.*q[0-9]'
+  digits='vmla.f32.*q[0-9].*d[0-9]*\[[01]\]' int8='vmlal.s16.*q[0-9]'
   ;;
 armhf) # no NEON
   compile --target=arm-linux-gnueabihf
