@@ -5,7 +5,8 @@
  * computed when the module is compiled (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
  * 2015).  The weights take four times their bytes and the tiles take room in the arena, so it is done only
  * where the caller allows it and where a model of the time, arithmetic and bytes, says that it is well faster.
- * Errors stay near 1e-6 of the largest element; sums that must be exact (of integers in floats) are left alone.
+ * Errors stay near 1e-6 of the largest element, halves are transformed as float32; sums that must be exact (of
+ * integers in floats) are left alone.
  */
 #include "passes/passes.h"
 
@@ -39,11 +40,16 @@ static bool pays(const struct sizes *s) {
   return products + weights + tile_bytes < 0.75 * direct;
 }
 
-static bool all_integers(const float *w, int64_t count) {
+static bool all_integers(const struct tn_tensor *w, int64_t count) {
   for (int64_t i = 0; i < count; i++)
-    if (w[i] != rintf(w[i]))
+    if (tn_tensor_float(w, i) != rint(tn_tensor_float(w, i)))
       return false;
   return true;
+}
+
+/* Halves too: tiles are float32, and only the results are rounded. */
+static bool good_dtype(enum tn_dtype dtype) {
+  return dtype == TN_F32 || dtype == TN_F16 || dtype == TN_BF16;
 }
 
 static bool fits(const struct tn_node *conv, struct sizes *s) {
@@ -51,8 +57,8 @@ static bool fits(const struct tn_node *conv, struct sizes *s) {
     return false;
   const struct tn_type *x = &conv->in[0]->type, *w = &conv->in[1]->type, *y = &conv->out[0]->type;
   const struct tn_tensor *weights = tn_value_tensor(conv->in[1]);
-  if (x->rank != 4 || x->dtype != TN_F32 || y->dtype != TN_F32 || y->quant || !weights || !tn_type_static(x) ||
-      w->dim[0] != 3 || w->dim[1] != 3)
+  if (x->rank != 4 || !good_dtype(x->dtype) || y->dtype != x->dtype || y->quant || !weights ||
+      !good_dtype(w->dtype) || !tn_type_static(x) || w->dim[0] != 3 || w->dim[1] != 3)
     return false;
   struct tn_ints strides = tn_get_ints(conv, TN_CONV_strides), dilations = tn_get_ints(conv, TN_CONV_dilations);
   for (int d = 0; d < 2; d++)
@@ -62,11 +68,12 @@ static bool fits(const struct tn_node *conv, struct sizes *s) {
   s->down = tn_ceil_div(s->h, TN_WINOGRAD_STEP);
   s->across = tn_ceil_div(s->w, TN_WINOGRAD_STEP);
   return s->c >= LEAST_CHANNELS && s->m >= LEAST_CHANNELS && s->n > 0 && pays(s) &&
-         !all_integers(weights->data, 9 * s->c * s->m);
+         !all_integers(weights, 9 * s->c * s->m);
 }
 
 /* U[k, c, m] = sum_ij G[k/6][i] G[k%6][j] w[i, j, c, m], in double, rounded once. */
-static struct tn_value *transform_weights(struct tn_build *b, const float *w, const struct sizes *s) {
+static struct tn_value *transform_weights(struct tn_build *b, const struct tn_tensor *w,
+                                          const struct sizes *s) {
   int64_t pairs = s->c * s->m;
   struct tn_type type = tn_type_make(TN_F32, 3, (tn_dim[]){TILE, s->c, s->m});
   float *u = tn_alloc_raw(b->graph->module->arena, (size_t)(TILE * pairs) * sizeof *u, TN_PLAN_ALIGN);
@@ -76,7 +83,8 @@ static struct tn_value *transform_weights(struct tn_build *b, const float *w, co
         double sum = 0;
         for (int i = 0; i < 3; i++)
           for (int j = 0; j < 3; j++)
-            sum += weight_transform[k][i] * weight_transform[q][j] * (double)w[(i * 3 + j) * pairs + p];
+            sum +=
+                weight_transform[k][i] * weight_transform[q][j] * tn_tensor_float(w, (i * 3 + j) * pairs + p);
         u[(k * 6 + q) * pairs + p] = (float)sum;
       }
   return tn_constant(b,
@@ -226,6 +234,8 @@ static struct tn_value *follow(tn_arena *scratch, struct tn_build *b, const stru
 
 static struct tn_value *transformed(struct tn_build *b, struct tn_value *x, struct tn_value *u,
                                     const struct sizes *s) {
+  enum tn_dtype dtype = x->type.dtype;
+  x = tn_cast(b, x, TN_F32);
   struct tn_node *in = tn_node_make(b, TN_WINOGRAD_INPUT, 1, &x, 1);
   if (!tn_finish(b, in))
     tn_fail_now(b->graph->module->ctx);
@@ -234,7 +244,7 @@ static struct tn_value *transformed(struct tn_build *b, struct tn_value *x, stru
   tn_set_ints(out, TN_WINOGRAD_OUTPUT_shape, (int64_t[]){s->n, s->h, s->w}, 3);
   if (!tn_finish(b, out))
     tn_fail_now(b->graph->module->ctx);
-  return out->out[0];
+  return tn_cast(b, out->out[0], dtype);
 }
 
 static bool rewrite(struct tn_pass *pass, struct tn_node *node) {
@@ -250,7 +260,7 @@ static bool rewrite(struct tn_pass *pass, struct tn_node *node) {
   b.name = node->name;
   b.origin = node->origin;
   struct tn_value *x = whole_tiles(&b, node->in[0], &s);
-  struct tn_value *u = transform_weights(&b, tn_value_tensor(node->in[1])->data, &s);
+  struct tn_value *u = transform_weights(&b, tn_value_tensor(node->in[1]), &s);
   struct tn_value **part = TN_NEW_ARRAY(pass->scratch, struct tn_value *, blocks);
   for (int64_t k = 0; k < blocks; k++) {
     int64_t first = k * rows, count = first + rows < s.down ? rows : s.down - first;
