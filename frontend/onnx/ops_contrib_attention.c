@@ -2,6 +2,7 @@
  * defines them.  A masked score gets mask_filter_value added, a finite number: a row that is masked throughout
  * is spread evenly. */
 #include "frontend/onnx/attention.h"
+#include "frontend/onnx/quant.h"
 #include <math.h>
 
 /* The mask operand as bool [.., rows or 1, columns], true where a query may look; NULL when absent.  One
@@ -143,6 +144,14 @@ bool tn_onnx_op_ms_attention(struct tn_onnx_node *n) {
   if (bias)
     packed = add(b, packed, bias);
   return attend_packed(n, packed, tn_onnx_in(n, 3), tn_onnx_in(n, 4), tn_onnx_in(n, 5));
+}
+
+/* input, weight, bias, their scales, mask, their zero points, past. */
+bool tn_onnx_op_ms_qattention(struct tn_onnx_node *n) {
+  val packed = tn_onnx_matmul_scaled(n, (const int[2][3]){{0, 3, 6}, {1, 4, 7}}, 2);
+  if (packed->type.rank != 3)
+    return tn_onnx_error(n, "input must have 3 dimensions; found %d", packed->type.rank);
+  return attend_packed(n, packed, tn_onnx_in(n, 5), tn_onnx_in(n, 8), NULL);
 }
 
 /* ---- MultiHeadAttention -------------------------------------------------------------------------------- */

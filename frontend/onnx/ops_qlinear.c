@@ -18,6 +18,65 @@ bool tn_onnx_op_qlinear_unary(struct tn_onnx_node *n) {
   return true;
 }
 
+/* The mapping of a float operator for the node's attributes with other operands; leaves its result. */
+static val by_mapping(struct tn_onnx_node *n, tn_onnx_map *map, int opset, int arg, int count, val *in) {
+  struct tn_onnx_node inner = *n;
+  val y = NULL;
+  inner.opset = opset;
+  inner.arg = arg;
+  inner.in_count = count;
+  inner.in = in;
+  inner.in_list = TN_NEW_ARRAY(n->arena, const struct tn_onnx_list *, count);
+  inner.out_count = 1;
+  inner.out = &y;
+  inner.out_list = TN_NEW_ARRAY(n->arena, const struct tn_onnx_list *, 1);
+  inner.out_used = &(bool){true};
+  if (!map(&inner))
+    tn_fail_now(module_of(n)->ctx);
+  return y;
+}
+
+/* X, scale, zero, result's scale, zero.  The attribute opset says which Softmax of ai.onnx it is. */
+bool tn_onnx_op_qlinear_softmax(struct tn_onnx_node *n) {
+  val x = tn_onnx_real(n, 0, 0);
+  int opset = tn_onnx_has(n, "axis") ? (int)tn_onnx_int(n, "opset", 13) : 13; /* the axis is -1 when absent */
+  val y = by_mapping(n, tn_onnx_op_softmax, opset, TN_SOFTMAX, 1, &x);
+  n->out[0] = tn_onnx_requantize(n, y, 3, 4);
+  return true;
+}
+
+bool tn_onnx_op_qlinear_average_pool(struct tn_onnx_node *n) {
+  bool last = tn_onnx_int(n, "channels_last", 0) != 0;
+  val x = tn_onnx_real(n, 0, 0);
+  x = last ? tn_onnx_channels_first(n->b, x) : x;
+  val y = by_mapping(n, tn_onnx_op_average_pool, 11, 0, 1, &x);
+  n->out[0] = tn_onnx_requantize(n, last ? tn_onnx_channels_last(n->b, y) : y, 3, 4);
+  return true;
+}
+
+/* Condition, X, scale, zero, Y, scale, zero, result's scale, zero. */
+bool tn_onnx_op_qlinear_where(struct tn_onnx_node *n) {
+  val in[3] = {tn_onnx_need(n, 0, "condition"), tn_onnx_real(n, 1, 0), tn_onnx_real(n, 4, 0)};
+  n->out[0] = tn_onnx_requantize(n, tn_select(n->b, in[0], in[1], in[2]), 7, 8);
+  return true;
+}
+
+/* ids, segments, five quantized tables, mask, then the tables' scales and their zero points. */
+bool tn_onnx_op_qembed_layer_norm(struct tn_onnx_node *n) {
+  enum { TABLES = 5, FIRST = 2, SCALES = 8, ZEROS = SCALES + TABLES };
+  val in[8] = {tn_onnx_in(n, 0), tn_onnx_in(n, 1)};
+  for (int i = 0; i < TABLES; i++)
+    if (tn_onnx_in(n, FIRST + i))
+      in[FIRST + i] = tn_onnx_dequantize(n, tn_onnx_in(n, FIRST + i), tn_onnx_need(n, SCALES + i, "a scale"),
+                                         tn_onnx_in(n, ZEROS + i), 0, 0);
+  val mask = tn_onnx_in(n, 7), ids = tn_onnx_need(n, 0, "input_ids");
+  n->out[0] = by_mapping(n, tn_onnx_op_embed_layer_norm, n->opset, 0, 7, in);
+  if (n->out_count > 1) /* how many tokens the mask keeps */
+    n->out[1] = mask ? tn_reduce(n->b, TN_REDUCE_SUM, tn_cast(n->b, mask, TN_I32), (int64_t[]){1}, 1, false)
+                     : tn_onnx_full(n->b, tn_const_int(n->b, TN_I32, 0), 1, ids->type.dim);
+  return true;
+}
+
 bool tn_onnx_op_qlinear_global_average_pool(struct tn_onnx_node *n) {
   val x = tn_onnx_real(n, 0, 0);
   int64_t axes[TN_MAX_RANK], first = tn_onnx_int(n, "channels_last", 0) ? 1 : 2;
@@ -68,29 +127,40 @@ bool tn_onnx_op_qgemm(struct tn_onnx_node *n) {
   return true;
 }
 
+val tn_onnx_matmul_scaled(struct tn_onnx_node *n, const int (*at)[3], int bias_at) {
+  struct tn_build *b = n->b;
+  val x = tn_onnx_need(n, at[0][0], "the first operand"), w = tn_onnx_need(n, at[1][0], "the second operand");
+  val bias = tn_onnx_in(n, bias_at);
+  x = tn_onnx_centred(n, x, at[0][2], x->type.rank > 1 ? x->type.rank - 2 : 0);
+  w = tn_onnx_centred(n, w, at[1][2], w->type.rank - 1);
+  val scale = mul(b, tn_onnx_scalar(b, tn_onnx_need(n, at[0][1], "the first scale")),
+                  tn_onnx_scalar(b, tn_onnx_need(n, at[1][1], "the second scale")));
+  val y = mul(b, tn_cast(b, tn_onnx_matmul_i32(n, x, w), scale->type.dtype), scale);
+  return bias ? add(b, y, bias) : y;
+}
+
 /* A, B, a_scale, b_scale, a_zero, b_zero, bias. */
 bool tn_onnx_op_matmul_integer_to_float(struct tn_onnx_node *n) {
-  struct tn_build *b = n->b;
-  val x = tn_onnx_need(n, 0, "A"), w = tn_onnx_need(n, 1, "B"), bias = tn_onnx_in(n, 6);
-  x = tn_onnx_centred(n, x, 4, x->type.rank > 1 ? x->type.rank - 2 : 0);
-  w = tn_onnx_centred(n, w, 5, w->type.rank - 1);
-  val scale = mul(b, tn_onnx_scalar(b, tn_onnx_need(n, 2, "a_scale")),
-                  tn_onnx_scalar(b, tn_onnx_need(n, 3, "b_scale")));
-  val y = mul(b, tn_cast(b, tn_onnx_matmul_i32(n, x, w), scale->type.dtype), scale);
-  n->out[0] = bias ? add(b, y, bias) : y;
+  n->out[0] = tn_onnx_matmul_scaled(n, (const int[2][3]){{0, 2, 4}, {1, 3, 5}}, 6);
   return true;
+}
+
+val tn_onnx_matmul_by_range(struct tn_onnx_node *n, val x, val w, val w_scale) {
+  struct tn_build *b = n->b;
+  val scale, zero;
+  x = tn_onnx_quantize_by_range(n, x, &scale, &zero);
+  x = sub(b, tn_cast(b, x, TN_I32), tn_cast(b, zero, TN_I32));
+  scale = mul(b, scale, w_scale);
+  return mul(b, tn_cast(b, tn_onnx_matmul_i32(n, x, w), scale->type.dtype), scale);
 }
 
 /* A (float), B, b_scale, b_zero, bias: A is quantized by the range that it has in this run. */
 bool tn_onnx_op_dynamic_quantize_matmul(struct tn_onnx_node *n) {
-  struct tn_build *b = n->b;
-  val scale, zero, w = tn_onnx_need(n, 1, "B"), bias = tn_onnx_in(n, 4);
-  val x = tn_onnx_quantize_by_range(n, tn_onnx_need(n, 0, "A"), &scale, &zero);
-  x = sub(b, tn_cast(b, x, TN_I32), tn_cast(b, zero, TN_I32));
+  val w = tn_onnx_need(n, 1, "B"), bias = tn_onnx_in(n, 4);
   w = tn_onnx_centred(n, w, 3, w->type.rank - 1);
-  scale = mul(b, scale, tn_onnx_scalar(b, tn_onnx_need(n, 2, "b_scale")));
-  val y = mul(b, tn_cast(b, tn_onnx_matmul_i32(n, x, w), scale->type.dtype), scale);
-  n->out[0] = bias ? add(b, y, bias) : y;
+  val y = tn_onnx_matmul_by_range(n, tn_onnx_need(n, 0, "A"), w,
+                                  tn_onnx_scalar(n->b, tn_onnx_need(n, 2, "b_scale")));
+  n->out[0] = bias ? add(n->b, y, bias) : y;
   return true;
 }
 
@@ -145,5 +215,68 @@ bool tn_onnx_op_matmul_nbits(struct tn_onnx_node *n) {
   val real = tn_onnx_dequantize(n, stored, scale, points, 0, block);
   val y = tn_matmul(b, x, tn_cast(b, real, x->type.dtype));
   n->out[0] = bias ? add(b, y, bias) : y;
+  return true;
+}
+
+/* ---- GatherBlockQuantized ------------------------------------------------------------------------------- */
+
+/* Numbers of `bits` bits packed along the last dim, low bits first, each in a byte. */
+static val unpacked(struct tn_onnx_node *n, int operand, const char *what, int64_t bits, int64_t last) {
+  const struct tn_tensor *t = tn_onnx_known(n, operand);
+  if (!t)
+    tn_onnx_need_value(n, operand, what);
+  struct tn_type type = t->type;
+  int64_t in = type.rank ? type.dim[type.rank - 1] : 0, rows = in ? (int64_t)t->bytes / in : 0;
+  if ((last * bits + 7) / 8 != in) {
+    tn_onnx_error(n, "%s has %lld bytes a row; expected %lld numbers of %lld bits", what, (long long)in,
+                  (long long)last, (long long)bits);
+    tn_fail_now(module_of(n)->ctx);
+  }
+  uint8_t *to = tn_alloc(n->arena, (size_t)(rows * last) + 1);
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t i = 0; i < last; i++)
+      to[r * last + i] = (uint8_t)packed((const uint8_t *)t->data + r * in, i, bits);
+  type.dim[type.rank - 1] = last;
+  return tn_constant_bytes(n->b, type, to);
+}
+
+/* data, indices, scales, zero points: rows of a table that is stored in blocks along quantize_axis, a scale and
+ * a zero point a block.  Rows are picked before they are dequantized. */
+bool tn_onnx_op_gather_block_quantized(struct tn_onnx_node *n) {
+  struct tn_build *b = n->b;
+  val data = tn_onnx_need(n, 0, "data"), at = tn_onnx_need(n, 1, "indices"),
+      scale = tn_onnx_need(n, 2, "scales");
+  val zero = tn_onnx_in(n, 3);
+  int rank = data->type.rank;
+  int64_t block = tn_onnx_int(n, "block_size", 128), bits = tn_onnx_int(n, "bits", 4),
+          of = tn_onnx_in_data_type(n, 0);
+  if (rank < 1 || scale->type.rank != rank || (zero && zero->type.rank != rank))
+    return tn_onnx_error(n, "data, scales and zero_points must have as many dimensions; found %d and %d", rank,
+                         scale->type.rank);
+  int gather = tn_onnx_axis(n, "gather_axis", 0, rank), quantize = tn_onnx_axis(n, "quantize_axis", 1, rank);
+  bool bytes = of != 21 && of != 22; /* uint4 and int4 come unpacked */
+  if (gather == quantize)
+    return tn_onnx_unsupported(n, "gather_axis and quantize_axis are the same");
+  if (data->type.dtype != TN_U8 && data->type.dtype != TN_I8)
+    return tn_onnx_unsupported(n, "data of type %s", tn_dtype_name(data->type.dtype));
+  if (block < 16 || (bytes && bits != 2 && bits != 4 && bits != 8))
+    return tn_onnx_error(n, "block_size is %lld and bits %lld; expected 16 or more, and 2, 4 or 8",
+                         (long long)block, (long long)bits);
+  if (bytes && bits < 8) {
+    int64_t last = tn_onnx_extent(n, data, rank - 1, "data") * 8 / bits;
+    data = unpacked(n, 0, "data", bits, last);
+    if (zero)
+      zero = unpacked(n, 3, "zero_points", bits, tn_onnx_extent(n, scale, rank - 1, "scales"));
+  }
+  if (!zero && bytes) {
+    tn_dim one[TN_MAX_RANK];
+    memcpy(one, scale->type.dim, sizeof one);
+    zero = tn_onnx_full(b, tn_const_int(b, data->type.dtype, (int64_t)1 << (bits - 1)), rank, one);
+  }
+  data = tn_gather(b, data, at, gather);
+  scale = tn_gather(b, scale, at, gather);
+  zero = zero ? tn_gather(b, zero, at, gather) : NULL;
+  int axis = quantize > gather ? quantize + at->type.rank - 1 : quantize;
+  n->out[0] = tn_onnx_dequantize(n, data, scale, zero, axis, block);
   return true;
 }

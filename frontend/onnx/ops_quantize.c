@@ -118,7 +118,7 @@ bool tn_onnx_op_dynamic_quantize_linear(struct tn_onnx_node *n) {
 
 /* ---- integer products ----------------------------------------------------------------------------------- */
 
-static bool known_zero(struct tn_onnx_node *n, int i) {
+bool tn_onnx_known_zero(struct tn_onnx_node *n, int i) {
   const struct tn_tensor *tensor = tn_onnx_known(n, i);
   int64_t count;
   if (!tensor || !tn_type_count(&tensor->type, &count))
@@ -132,7 +132,7 @@ static bool known_zero(struct tn_onnx_node *n, int i) {
 val tn_onnx_centred(struct tn_onnx_node *n, val x, int zero_operand, int axis) {
   struct tn_build *b = n->b;
   val zero = tn_onnx_in(n, zero_operand);
-  if (!zero || known_zero(n, zero_operand))
+  if (!zero || tn_onnx_known_zero(n, zero_operand))
     return x;
   zero = tn_onnx_along(b, tn_onnx_scalar(b, zero), axis, x->type.rank);
   return sub(b, tn_cast(b, x, TN_I32), tn_cast(b, zero, TN_I32));

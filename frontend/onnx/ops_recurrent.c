@@ -2,10 +2,13 @@
  *
  * What does not depend on the state is computed for the whole sequence at once, before the loop: x * W^T and
  * the biases that are only added to it.  What is left for each step is h * R^T and elementwise work.  A
- * sequence of one step needs no loop. */
+ * sequence of one step needs no loop.  DynamicQuantizeLSTM is an LSTM whose W and R are quantized, and turned;
+ * x and h are quantized by the range that they have, the whole sequence and each step. */
 #include "frontend/onnx/loop.h"
+#include "frontend/onnx/quant.h"
 
 enum cell { RNN, GRU, LSTM };
+enum { QUANTIZED_LSTM = 3 }; /* the row's arg; else a cell */
 enum { MOST_GATES = 4, MOST_FUNCTIONS = 3 };
 
 /* One activation function with its parameters. */
@@ -21,6 +24,7 @@ struct direction {
   struct function f[MOST_FUNCTIONS];
   val xw;            /* [seq, batch, gates * hidden]: x * W^T + bias */
   val r;             /* [hidden, gates * hidden] */
+  val r_scale;       /* NULL: r is float; else it is less its zero point */
   val r_linear;      /* GRU with linear_before_reset: the last gate's part of r and its bias, else NULL */
   val r_linear_bias; /* [hidden] or NULL */
   val peep[3];       /* LSTM: [hidden] for i, o, f; or NULL */
@@ -34,7 +38,8 @@ struct layer {
   tn_dim batch;
   double clip; /* 0: none */
   bool input_forget, linear_before_reset;
-  val lens; /* [batch, 1] i64, NULL: all sequences have `seq` steps */
+  bool quantized; /* W and R [directions, in, gates * hidden] with scales and zero points in operands 8 to 11 */
+  val lens;       /* [batch, 1] i64, NULL: all sequences have `seq` steps */
 };
 
 /* ---- activation functions ---------------------------------------------------------------------------------
@@ -132,6 +137,13 @@ static val gate(struct layer *layer, struct tn_build *b, val x, int index) {
   return tn_onnx_cut(b, x, 1, index * layer->hidden, layer->hidden);
 }
 
+/* h * R^T. */
+static val recur(struct layer *layer, const struct direction *d, struct tn_build *b, val h) {
+  struct tn_onnx_node inner = *layer->n;
+  inner.b = b;
+  return d->r_scale ? tn_onnx_matmul_by_range(&inner, h, d->r, d->r_scale) : tn_matmul(b, h, d->r);
+}
+
 /* xw [batch, gates * hidden] of this step; state h (and c) [batch, hidden] in, the next state out. */
 static void step(struct layer *layer, const struct direction *d, struct tn_build *b, val xw, val *h, val *c) {
   if (layer->cell == RNN) {
@@ -158,7 +170,7 @@ static void step(struct layer *layer, const struct direction *d, struct tn_build
     g = apply_gate(layer, b, &d->f[1], add(b, gate(layer, b, xw, 2), rec));
     *h = add(b, mul(b, sub(b, one, z), g), mul(b, z, *h));
   } else { /* gates in the order i, o, f, c */
-    val all = add(b, xw, tn_matmul(b, *h, d->r));
+    val all = add(b, xw, recur(layer, d, b, *h));
     val i = gate(layer, b, all, 0), o = gate(layer, b, all, 1), f = gate(layer, b, all, 2);
     if (d->peep[0]) {
       i = add(b, i, mul(b, d->peep[0], *c));
@@ -235,18 +247,37 @@ static val part(struct layer *layer, val x, int index, const char *what, int dir
   return tn_onnx_squeeze(n->b, tn_onnx_cut(n->b, x, 0, index, 1), 0);
 }
 
+/* Weights [in, gates * hidden] of a direction, from operand W or R. */
+static val weights(struct layer *layer, int operand, const char *what, int index, int directions, int64_t in,
+                   val *scale) {
+  struct tn_onnx_node *n = layer->n;
+  struct tn_build *b = n->b;
+  int64_t all = layer->gates * layer->hidden;
+  val w = tn_onnx_need(n, operand, what);
+  *scale = NULL;
+  if (!layer->quantized)
+    return tn_onnx_move_dim(b, part(layer, w, index, what, directions, all, in), 1, 0);
+  int at = operand == 1 ? 8 : 10; /* [directions], or [directions, gates * hidden] */
+  val scales = tn_onnx_need(n, at, "a scale"), zeros = tn_onnx_in(n, at + 1);
+  w = part(layer, w, index, what, directions, in, all);
+  *scale = tn_onnx_squeeze(b, tn_onnx_cut(b, scales, 0, index, 1), 0);
+  if (!zeros || tn_onnx_known_zero(n, at + 1))
+    return w;
+  val zero = tn_onnx_squeeze(b, tn_onnx_cut(b, zeros, 0, index, 1), 0);
+  return sub(b, tn_cast(b, w, TN_I32), tn_cast(b, zero, TN_I32));
+}
+
 /* x [seq, batch, in] for direction `index`. */
 static void prepare(struct layer *layer, val x, int index, int directions, struct direction *d) {
   struct tn_onnx_node *n = layer->n;
   struct tn_build *b = n->b;
   int64_t h = layer->hidden, all = layer->gates * h, in = tn_onnx_extent(n, x, 2, "X");
-  val w = part(layer, tn_onnx_need(n, 1, "W"), index, "W", directions, all, in);
-  val r = part(layer, tn_onnx_need(n, 2, "R"), index, "R", directions, all, h);
+  val w_scale, w = weights(layer, 1, "W", index, directions, in, &w_scale);
   val bias = tn_onnx_same_dtype(n, 3, "B", x), peep = tn_onnx_same_dtype(n, 7, "P", x);
-  d->r = tn_onnx_move_dim(b, r, 1, 0);
+  d->r = weights(layer, 2, "R", index, directions, h, &d->r_scale);
   tn_dim rows = tn_dim_op(module_of(n), '*', layer->seq, layer->batch);
   val flat = tn_reshape(b, x, 2, (tn_dim[]){rows, in});
-  val xw = tn_matmul(b, flat, tn_onnx_move_dim(b, w, 1, 0));
+  val xw = w_scale ? tn_onnx_matmul_by_range(n, flat, w, w_scale) : tn_matmul(b, flat, w);
   if (layer->linear_before_reset)
     d->r_linear = d->r;
   if (bias) {
@@ -306,7 +337,7 @@ static val lengths(struct layer *layer) {
 
 bool tn_onnx_op_recurrent(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
-  struct layer layer = {.n = n, .cell = (enum cell)n->arg};
+  struct layer layer = {.n = n, .cell = n->arg == QUANTIZED_LSTM ? LSTM : (enum cell)n->arg};
   val x = tn_onnx_need(n, 0, "X"), r = tn_onnx_need(n, 2, "R");
   int layout = (int)tn_onnx_int(n, "layout", 0);
   const char *direction = tn_onnx_string(n, "direction", "forward");
@@ -322,7 +353,8 @@ bool tn_onnx_op_recurrent(struct tn_onnx_node *n) {
   layer.functions = layer.cell == LSTM ? 3 : layer.cell == GRU ? 2 : 1;
   layer.seq = tn_onnx_extent(n, x, 0, "X (its sequence)");
   layer.batch = x->type.dim[1];
-  layer.hidden = tn_onnx_int(n, "hidden_size", tn_onnx_extent(n, r, 2, "R"));
+  layer.quantized = n->arg == QUANTIZED_LSTM;
+  layer.hidden = tn_onnx_int(n, "hidden_size", tn_onnx_extent(n, r, layer.quantized ? 1 : 2, "R"));
   layer.clip = tn_onnx_float(n, "clip", 0);
   layer.input_forget = tn_onnx_int(n, "input_forget", 0) != 0;
   layer.linear_before_reset = layer.cell == GRU && tn_onnx_int(n, "linear_before_reset", 0) != 0;

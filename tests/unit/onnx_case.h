@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CASE_OPERANDS = 9 };
+enum { CASE_OPERANDS = 20 };
 struct op_case {
   const char *op; /* "Conv", "com.microsoft.FusedConv" */
   int opset;
