@@ -2,6 +2,8 @@
  * transposed on both sides, which the layout pass takes away between neighbours. */
 #include "frontend/onnx/common.h"
 
+#include <math.h>
+
 /* [m, c/group, k...] to [k..., c/group, m]; with `swap` [k..., m, c/group]. */
 static val weights_last(struct tn_build *b, val w, bool swap) {
   int64_t perm[TN_MAX_RANK];
@@ -29,12 +31,53 @@ static void conv_operands(struct tn_onnx_node *n, val x, val w, int64_t *kernel)
     kernel[i] = tn_onnx_extent(n, w, 2 + i, "W");
 }
 
+/* No element of the weights is known to be other than finite, so that one times a padding zero is zero. */
+static bool all_finite(const struct tn_value *w) {
+  if (w->def && w->def->op == TN_DEQUANTIZE)
+    w = w->def->in[1]; /* the scale */
+  const struct tn_tensor *t = tn_value_tensor(w);
+  int64_t count;
+  if (!tn_dtype_is_float(w->type.dtype))
+    return true;
+  if (!t || !tn_type_count(&t->type, &count))
+    return false;
+  for (int64_t i = 0; i < count; i++)
+    if (!isfinite(tn_tensor_float(t, i)))
+      return false;
+  return true;
+}
+
+/* The weights without the kernel's first and last elements that meet padding alone, whatever the output (a
+ * dilation larger than the image); the window becomes theirs. */
+static val without_padded_taps(struct tn_onnx_node *n, val x, val w, struct tn_onnx_window *window) {
+  val all = w;
+  for (int i = 0; i < window->spatial; i++) {
+    int64_t size = window->kernel[i], step = window->dilation[i], first = 0, last = size - 1;
+    int64_t end =
+        (window->out[i] - 1) * window->stride[i] - window->before[i]; /* the last output's first element */
+    if (!tn_dim_static(x->type.dim[2 + i]))
+      continue;
+    while (first < last && end + first * step < 0)
+      first++;
+    while (last > first && last * step - window->before[i] >= x->type.dim[2 + i])
+      last--;
+    if ((first == 0 && last == size - 1) || !all_finite(all))
+      continue;
+    w = tn_onnx_cut(n->b, w, 2 + i, first, last - first + 1);
+    window->kernel[i] = last - first + 1;
+    window->before[i] -= first * step;
+    window->after[i] -= (size - 1 - last) * step;
+  }
+  return w;
+}
+
 val tn_onnx_conv(struct tn_onnx_node *n, val x, val w, val bias, enum tn_dtype acc) {
   struct tn_build *b = n->b;
   struct tn_onnx_window window = {0};
   int64_t kernel[3], before[TN_MAX_RANK] = {0}, after[TN_MAX_RANK] = {0};
   conv_operands(n, x, w, kernel);
   tn_onnx_window(n, x, kernel, &window);
+  w = without_padded_taps(n, x, w, &window);
   x = tn_onnx_channels_last(b, x);
   bool padded = false;
   for (int i = 0; i < window.spatial; i++) {
