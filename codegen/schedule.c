@@ -10,8 +10,9 @@
  *  4. split into column and row segments, so that no remainder runs as scalars where the target has masks;
  *     constant operands are packed in the order in which the inner loop reads them (schedule_pack.c).
  * Loops around several bands (kernels by rows) are blocked, and their bands scheduled one by one
- * (schedule_rows.c). Running sums are taken by blocks of lanes (schedule_running.c). Whatever else does not
- * form a band (searches, sorts, scatters) stays as it was defined, but for the bands inside of it. */
+ * (schedule_rows.c). Running sums are taken by blocks of lanes (schedule_running.c), walks through tables side
+ * by side (schedule_walk.c). Whatever else does not form a band (searches, sorts, scatters) stays as it was
+ * defined, but for the bands inside of it. */
 #include "codegen/schedule.h"
 
 /* ---- what an axis costs ------------------------------------------------------------------------------------
@@ -475,7 +476,8 @@ void tn_schedule_list(const struct tn_target *t, struct tn_stmt *list, struct tn
     if (tn_find_band(c->nest, first, &band)) {
       band.jam = jam;
       tn_schedule_band(t, &band, &at);
-    } else if (!tn_schedule_running(t, first, &at) && !tn_schedule_rows(t, first, &at)) {
+    } else if (!tn_schedule_running(t, first, &at) && !tn_schedule_walk(t, first, &at) &&
+               !tn_schedule_rows(t, first, &at)) {
       schedule_inside(t, c->nest, first);
       *c->end = first;
     }

@@ -32,6 +32,8 @@ bool tn_find_band(struct tn_nest *n, struct tn_stmt *first, struct tn_band *band
 /* Expressions of the band, one by one: NULL past the last. */
 struct tn_expr *tn_band_expr(const struct tn_band *b, int at);
 void tn_collapse_band(struct tn_band *band);
+/* Different iterations of the band's loops have different positions. */
+bool tn_tells_iterations(const struct tn_band *b, const struct tn_expr *index);
 /* e loads from buf. */
 bool tn_ex_reads(const struct tn_expr *e, const struct tn_buf *buf);
 
@@ -199,6 +201,14 @@ bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct t
 /* A loop that combines a variable from around with a term and stores what it is so far, in blocks of lanes.
  * schedule_running.c */
 bool tn_schedule_running(const struct tn_target *t, struct tn_stmt *loop, struct tn_cursor *c);
+
+/* Loops whose iterations set variables of their own for a known number of steps: in lanes, or some together.
+ * schedule_walk.c */
+bool tn_schedule_walk(const struct tn_target *t, struct tn_stmt *first, struct tn_cursor *c);
+/* Straight statements, and loops of them, once more with `at` for the loop variable r; guard: where the lanes
+ * are valid, or NULL. */
+void tn_copy_body(struct tn_cursor *c, const struct tn_stmt *body, struct tn_var *r, struct tn_expr *at,
+                  const struct tn_var *lane, struct tn_expr *guard);
 
 /* Packs the constant that `load` reads for columns in panels of seg->lanes * seg->vectors: panel, then the
  * loops of the reduction, then the column; columns past the axis' end are zero.  False when its position is not

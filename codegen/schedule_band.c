@@ -17,9 +17,8 @@ bool tn_ex_reads(const struct tn_expr *e, const struct tn_buf *buf) {
   return false;
 }
 
-/* Different iterations of the band's loops have different positions: what a loop adds exceeds all that the
- * loops which add less can. */
-static bool tells_iterations(const struct tn_band *b, const struct tn_expr *index) {
+/* What a loop adds exceeds all that the loops which add less can. */
+bool tn_tells_iterations(const struct tn_band *b, const struct tn_expr *index) {
   int64_t stride[TN_MAX_REDUCE];
   for (int i = 0; i < b->loops; i++)
     if (b->loop[i]->extent > 1 && !tn_ex_stride(index, b->loop[i], &stride[i]))
@@ -77,7 +76,8 @@ static bool independent(const struct tn_band *b) {
       if (b->set && tn_ex_reads(b->set->let.value, s->store.buf))
         return false;
       if (tn_ex_reads(r->store.value, s->store.buf) &&
-          (reads_but(b, r->store.value, s->store.buf, s->store.index) || !tells_iterations(b, s->store.index)))
+          (reads_but(b, r->store.value, s->store.buf, s->store.index) ||
+           !tn_tells_iterations(b, s->store.index)))
         return false;
     }
     if (b->reduce && tn_ex_reads(b->reduce->reduce.term, s->store.buf))

@@ -68,21 +68,6 @@ static const struct tn_stmt *running_set(const struct tn_stmt *loop) {
   return set;
 }
 
-/* The body once more, at another position. */
-static void copy_body(struct tn_cursor *c, const struct tn_stmt *body, struct tn_var *r, struct tn_expr *at) {
-  struct tn_nest *n = c->nest;
-#define AT(e) tn_ex_replace(n, e, 1, &r, &at)
-  for (const struct tn_stmt *s = body; s; s = s->next) {
-    if (s->kind == TN_ST_LET)
-      tn_st_let_again(c, s->let.var, AT(s->let.value));
-    else if (s->kind == TN_ST_SET)
-      tn_st_set(c, tn_ex_var(n, s->let.var), AT(s->let.value));
-    else
-      tn_st_store(c, s->store.buf, AT(s->store.index), AT(s->store.value), NULL);
-  }
-#undef AT
-}
-
 bool tn_schedule_running(const struct tn_target *t, struct tn_stmt *loop, struct tn_cursor *c) {
   const struct tn_stmt *set =
       loop->kind == TN_ST_LOOP && loop->loop.kind == TN_LOOP_SERIAL ? running_set(loop) : NULL;
@@ -102,7 +87,7 @@ bool tn_schedule_running(const struct tn_target *t, struct tn_stmt *loop, struct
     struct tn_cursor at = tn_enter_loop(c, block, TN_LOOP_SERIAL);
     at = tn_enter_loop(&at, lane, TN_LOOP_VECTOR);
     struct tn_expr *position = tn_ix_offset(n, tn_ix_scale(n, tn_ex_var(n, block), lanes), done);
-    copy_body(&at, loop->loop.body, loop->loop.var, tn_ix_add(n, position, tn_ex_var(n, lane)));
+    tn_copy_body(&at, loop->loop.body, loop->loop.var, tn_ix_add(n, position, tn_ex_var(n, lane)), lane, NULL);
     done += blocks * lanes;
   }
   return true;

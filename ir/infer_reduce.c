@@ -91,6 +91,31 @@ bool tn_shape_topk(struct tn_node *node) {
   return tn_shape_result(node, 1, &type);
 }
 
+bool tn_shape_tree_walk(struct tn_node *node) {
+  const struct tn_type *nodes = tn_in_type(node, 2);
+  if (!tn_shape_want_float(node, 0) || !tn_shape_want_rank(node, 0, 2) ||
+      !tn_shape_want_same_dtype(node, 0, 3) || !tn_shape_want_rank(node, 3, 1))
+    return false;
+  for (int i = 1; i < 5; i++)
+    if (i != 3 && (!tn_shape_want_dtype(node, i, TN_U32) || !tn_shape_want_rank(node, i, 1)))
+      return false;
+  int64_t count = nodes->dim[0], levels = tn_get_int(node, TN_TREE_WALK_levels);
+  if (!tn_shape_want(node, 0, tn_in_type(node, 0)->dim[1] >= 1, "of one known number of features or more") ||
+      !tn_shape_want(node, 2, count >= 1 && count <= INT32_MAX / 2, "of 1 to 2^30 nodes") ||
+      !tn_shape_want(node, 3, tn_in_type(node, 3)->dim[0] == count, "as long as the nodes") ||
+      !tn_shape_want(node, 4, tn_in_type(node, 4)->dim[0] == 2 * count, "twice as long as the nodes"))
+    return false;
+  int64_t tests = tn_get_int(node, TN_TREE_WALK_tests);
+  if (levels < 0 || levels > INT32_MAX || tests < 1 || tests > 63) {
+    tn_node_error(node, "levels must not be negative and tests be in 1..63, found %" PRId64 " and %" PRId64,
+                  levels, tests);
+    return false;
+  }
+  struct tn_type type =
+      tn_type_make(TN_I32, 2, (tn_dim[]){tn_in_type(node, 0)->dim[0], tn_in_type(node, 1)->dim[0]});
+  return tn_shape_result(node, 0, &type);
+}
+
 /* ---- contractions -------------------------------------------------------------------------------------- */
 
 /* The result dtype of a contraction of operands 0 and 1. */

@@ -118,6 +118,7 @@ enum tn_op_flag {
 };
 
 #define TN_MAX_ATTRS 8
+#define TN_TREE_BITS 4 /* of a node of tree_walk below its feature */
 
 struct tn_op_info {
   const char *name;

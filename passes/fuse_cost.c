@@ -211,6 +211,7 @@ bool tn_fuse_takes(const struct tn_node *reader, int index, const struct tn_node
   case TN_CONV: /* its window walks over the operand as it lies in memory */
     return producer->op == TN_RESHAPE && tn_fuse_unit_reshape(producer);
   case TN_TOPK: /* compares elements again and again */
+  case TN_TREE_WALK:
   case TN_SCATTER_ND:
   case TN_WINOGRAD_INPUT: /* reads each element up to four times */
   case TN_WINOGRAD_OUTPUT:

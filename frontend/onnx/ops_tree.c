@@ -1,12 +1,9 @@
 /* ai.onnx.ml: ensembles of decision trees.
  *
- * All trees are walked at once.  The state is the node at which each row stands in each tree, [batch, trees]; a
- * step looks up the node's feature and threshold, compares, and goes on to one of its children.  Leaves lead to
- * themselves, so after as many steps as the deepest tree has levels every row stands at a leaf.  Only gathers
- * and selections are needed, and the code does not grow with the trees.
+ * All trees are walked at once (tree_walk).  Leaves lead to themselves, so after as many steps as the deepest
+ * tree has levels every row stands at a leaf.  The code does not grow with the trees.
  *
  * Nodes are numbered anew: those that branch first, then the leaves, whose weights are the rows of a table. */
-#include "frontend/onnx/loop.h"
 #include "frontend/onnx/ml.h"
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +11,6 @@
 enum mode { LEQ, LT, GTE, GT, EQ, NEQ, LEAF };
 static const char *const mode_names[] = {"BRANCH_LEQ", "BRANCH_LT",  "BRANCH_GTE", "BRANCH_GT",
                                          "BRANCH_EQ",  "BRANCH_NEQ", "LEAF"};
-static const enum tn_op mode_ops[] = {TN_LE, TN_LT, TN_GE, TN_GT, TN_EQ, TN_NE};
 enum aggregate { AVERAGE, SUM, MIN, MAX };
 
 struct tree_node {
@@ -90,7 +86,8 @@ static void number_nodes(struct forest *f) {
   for (int64_t i = 0; i < f->count; i++)
     if (f->nodes[i].mode == LEAF)
       f->nodes[i].number = f->branches + f->leaves++;
-  if (f->targets < 1 || f->targets > INT32_MAX || f->count > INT32_MAX || f->leaves > (1 << 28) / f->targets) {
+  if (f->targets < 1 || f->targets > INT32_MAX || f->count > INT32_MAX / 2 ||
+      f->leaves > (1 << 28) / f->targets) {
     tn_onnx_error(f->n, "%lld nodes and %lld targets are too many", (long long)f->count, (long long)f->targets);
     leave(f);
   }
@@ -115,75 +112,40 @@ static void add_weight(struct forest *f, int64_t node, int64_t target, double we
 
 /* ---- walking --------------------------------------------------------------------------------------------- */
 
-static val table_i32(struct forest *f, int64_t count, const int32_t *at) {
-  return tn_constant_bytes(f->n->b, tn_type_make(TN_I32, 1, &count), at);
+static val table_of(struct forest *f, enum tn_dtype dtype, int64_t count, const int32_t *at) {
+  return tn_constant_bytes(f->n->b, tn_type_make(dtype, 1, &count), at);
 }
 
-struct tables {
-  val feature, threshold, yes, no, mode, missing; /* by node; mode, missing: NULL when all nodes are alike */
-  bool used[LEAF];
-  enum mode only;
-};
-
-static void make_tables(struct forest *f, struct tables *t) {
+/* x [batch, features], to the leaf at which each row ends in each tree: its new number, [batch, trees]. */
+static val walk(struct forest *f, val x, val roots) {
   struct tn_build *b = f->n->b;
-  size_t room = (size_t)f->count + 1;
-  int32_t *feature = TN_NEW_ARRAY(f->n->arena, int32_t, room), *yes = TN_NEW_ARRAY(f->n->arena, int32_t, room),
-          *no = TN_NEW_ARRAY(f->n->arena, int32_t, room);
-  uint8_t *mode = TN_NEW_ARRAY(f->n->arena, uint8_t, room), *missing = TN_NEW_ARRAY(f->n->arena, uint8_t, room);
-  void *threshold = tn_calloc(f->n->arena, room, tn_dtype_size(f->dtype));
-  bool any_missing = false, all_missing = true;
-  int modes = 0;
+  int32_t *nodes = TN_NEW_ARRAY(f->n->arena, int32_t, f->count + 1),
+          *children = TN_NEW_ARRAY(f->n->arena, int32_t, 2 * f->count + 1);
+  void *threshold = tn_calloc(f->n->arena, (size_t)f->count + 1, tn_dtype_size(f->dtype));
+  int64_t tests = 0, missing = 0;
   for (int64_t i = 0; i < f->count; i++) {
     const struct tree_node *node = &f->nodes[i];
     int64_t at = node->number;
-    yes[at] = no[at] = (int32_t)at;
+    children[2 * at] = children[2 * at + 1] = (int32_t)at;
     if (node->mode == LEAF)
       continue;
-    feature[at] = node->feature;
+    tests |= 1 << node->mode;
+    missing |= node->missing_is_true;
+    nodes[at] = node->feature << TN_TREE_BITS | (int32_t)node->mode << 1 | node->missing_is_true;
     tn_store_float(f->dtype, threshold, at, node->threshold);
-    yes[at] = (int32_t)f->nodes[node->yes].number;
-    no[at] = (int32_t)f->nodes[node->no].number;
-    mode[at] = (uint8_t)node->mode;
-    missing[at] = node->missing_is_true;
-    any_missing |= node->missing_is_true;
-    all_missing &= node->missing_is_true;
-    if (!t->used[node->mode])
-      modes++;
-    t->used[node->mode] = true;
-    t->only = node->mode;
+    children[2 * at] = (int32_t)f->nodes[node->yes].number;
+    children[2 * at + 1] = (int32_t)f->nodes[node->no].number;
   }
-  t->feature = table_i32(f, f->count, feature);
-  t->yes = table_i32(f, f->count, yes);
-  t->no = table_i32(f, f->count, no);
-  t->threshold = tn_constant_bytes(b, tn_type_make(f->dtype, 1, &f->count), threshold);
-  if (modes > 1)
-    t->mode = tn_constant_bytes(b, tn_type_make(TN_U8, 1, &f->count), mode);
-  if (any_missing)
-    t->missing = all_missing ? tn_constant_bytes(b, tn_type_scalar(TN_BOOL), &(uint8_t){1})
-                             : tn_constant_bytes(b, tn_type_make(TN_BOOL, 1, &f->count), missing);
-}
-
-/* x [batch, features], at [batch, trees] to the next nodes. */
-static val walk(struct tn_build *b, const struct tables *t, val x, val at) {
-  val threshold = tn_gather(b, t->threshold, at, 0);
-  struct tn_node *pick = tn_node_make(b, TN_GATHER_ELEMENTS, 2, (val[]){x, tn_gather(b, t->feature, at, 0)}, 1);
-  tn_set_int(pick, TN_GATHER_ELEMENTS_axis, 1);
-  if (!tn_finish(b, pick))
-    tn_fail_now(b->graph->module->ctx);
-  val found = pick->out[0], holds = NULL;
-  val mode = t->mode ? tn_gather(b, t->mode, at, 0) : NULL;
-  for (int m = LEQ; m < LEAF; m++) {
-    if (!t->used[m])
-      continue;
-    val compared = tn_binary(b, mode_ops[m], found, threshold);
-    holds = holds ? tn_select(b, tn_binary(b, TN_EQ, mode, num(b, mode, m)), compared, holds) : compared;
-  }
-  if (t->missing) {
-    val follow = t->missing->type.rank ? tn_gather(b, t->missing, at, 0) : t->missing;
-    holds = tn_binary(b, TN_OR, holds, tn_binary(b, TN_AND, tn_unary(b, TN_ISNAN, found), follow));
-  }
-  return tn_select(b, holds, tn_gather(b, t->yes, at, 0), tn_gather(b, t->no, at, 0));
+  val in[5] = {x, roots, table_of(f, TN_U32, f->count, nodes),
+               tn_constant_bytes(b, tn_type_make(f->dtype, 1, &f->count), threshold),
+               table_of(f, TN_U32, 2 * f->count, children)};
+  struct tn_node *walked = tn_node_make(b, TN_TREE_WALK, 5, in, 1);
+  tn_set_int(walked, TN_TREE_WALK_levels, f->levels);
+  tn_set_int(walked, TN_TREE_WALK_tests, tests);
+  tn_set_int(walked, TN_TREE_WALK_missing, missing);
+  if (!tn_finish(b, walked))
+    leave(f);
+  return walked->out[0];
 }
 
 /* What the trees say: [batch, targets]; a target that no reached leaf scores gets 0. */
@@ -191,6 +153,10 @@ static val evaluate(struct forest *f, val x, enum aggregate how) {
   struct tn_onnx_node *n = f->n;
   struct tn_build *b = n->b;
   int64_t features = tn_onnx_extent(n, x, 1, "X");
+  if (features > INT32_MAX >> TN_TREE_BITS) {
+    tn_onnx_error(n, "X has %lld features; at most %d", (long long)features, INT32_MAX >> TN_TREE_BITS);
+    leave(f);
+  }
   for (int64_t i = 0; i < f->count; i++)
     if (f->nodes[i].mode != LEAF && (f->nodes[i].feature < 0 || f->nodes[i].feature >= features)) {
       tn_onnx_error(n, "a node looks at feature %d of %lld", (int)f->nodes[i].feature, (long long)features);
@@ -201,21 +167,11 @@ static val evaluate(struct forest *f, val x, enum aggregate how) {
   for (int64_t i = 0; i < trees; i++)
     roots[i] = (int32_t)f->nodes[f->roots.at[i]].number;
   x = tn_cast(b, x, f->dtype);
-  val at = tn_expand(b, table_i32(f, trees, roots), 2, (tn_dim[]){x->type.dim[0], trees});
-  if (f->levels > 0) {
-    struct tables t = {0};
-    make_tables(f, &t);
-    if (f->levels <= 2) {
-      for (int64_t i = 0; i < f->levels; i++)
-        at = walk(b, &t, x, at);
-    } else {
-      struct tn_onnx_loop loop;
-      val inside;
-      tn_onnx_loop_count(n, f->levels, 1, &at, 0, &loop, &inside);
-      inside = walk(&loop.b, &t, x, inside);
-      tn_onnx_loop_close(n, &loop, f->levels, NULL, 1, &inside, 0, NULL, &at);
-    }
-  }
+  val at;
+  if (f->levels > 0)
+    at = walk(f, x, table_of(f, TN_U32, trees, roots));
+  else
+    at = tn_expand(b, table_of(f, TN_I32, trees, roots), 2, (tn_dim[]){x->type.dim[0], trees});
   double absent = how == MIN ? (double)INFINITY : how == MAX ? -(double)INFINITY : 0;
   void *weights = tn_calloc(n->arena, (size_t)(f->leaves * f->targets) + 1, tn_dtype_size(f->dtype));
   for (int64_t i = 0; i < f->leaves * f->targets; i++)

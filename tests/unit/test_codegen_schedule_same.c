@@ -551,36 +551,6 @@ EVAL_TEST(chains) {
   }
 }
 
-EVAL_TEST(searches) {
-  static const int64_t cases[][2] = {{20, 1}, {20, 4}, {300, 4}, {700, 40}, {100, 60}, {90, 40}};
-  for (size_t k = 0; k < TN_COUNT(cases); k++)
-    for (int axis = 0; axis < 2; axis++) {
-      tn_dim n = cases[k][0];
-      struct tn_value *x = axis ? small(f, TN_F32, SHAPE(2, n)) : small(f, TN_F32, SHAPE(n, 3));
-      struct tn_node *node = tn_node_make(&f->b, TN_TOPK, 1, &x, 2);
-      tn_set_int(node, TN_TOPK_axis, axis);
-      tn_set_int(node, TN_TOPK_k, cases[k][1]);
-      tn_set_int(node, TN_TOPK_largest, k % 2);
-      check_same(f, tn_printf(tn_ctx_arena(f->ctx), "the best, %d along %d", (int)k, axis), finished(f, node));
-    }
-}
-
-EVAL_TEST(running) {
-  static const enum tn_dtype dtypes[] = {TN_F32, TN_I32, TN_F64, TN_I64, TN_F16, TN_I8};
-  static const tn_dim lengths[] = {1, 3, 4, 7, 16, 29, 64, 75};
-  for (size_t k = 0; k < TN_COUNT(lengths); k++)
-    for (size_t d = 0; d < TN_COUNT(dtypes); d++)
-      for (int way = 0; way < 4; way++) {
-        struct tn_value *x = small(f, dtypes[d], SHAPE(3, lengths[k]));
-        struct tn_node *node = tn_node_make(&f->b, TN_SCAN_SUM, 1, &x, 1);
-        tn_set_int(node, TN_SCAN_SUM_axis, 1);
-        tn_set_int(node, TN_SCAN_SUM_reverse, way & 1);
-        tn_set_int(node, TN_SCAN_SUM_exclusive, way >> 1);
-        check_same(f, tn_printf(tn_ctx_arena(f->ctx), "running sum %d, way %d", (int)k, way),
-                   finished(f, node));
-      }
-}
-
 /* test_codegen_schedule_same [FROM TO]: other seeds, by hand. */
 int main(int argc, char **argv) {
   if (argc == 3) {
@@ -593,7 +563,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(pools),   cmocka_unit_test(scatters),    cmocka_unit_test(rows),
       cmocka_unit_test(places),  cmocka_unit_test(few_columns), cmocka_unit_test(tables),
       cmocka_unit_test(chunks),  cmocka_unit_test(chains),      cmocka_unit_test(products_by_rows),
-      cmocka_unit_test(room),    cmocka_unit_test(searches),    cmocka_unit_test(running),
+      cmocka_unit_test(room),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
