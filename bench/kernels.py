@@ -38,10 +38,13 @@ class Case:
         self.inputs, self.weights, self.attributes = inputs, weights, attributes or {}
         self.constants, self.opset, self.then = constants, opset, then
         self.outputs, self.domain = {"y": TensorProto.FLOAT}, ""
+        self.dtype = np.float32  # of the inputs
 
     def write(self, path):
         rng = np.random.default_rng(3)
         named = {f"x{i}": rng.standard_normal(s).astype(np.float32) for i, s in enumerate(self.inputs)}
+        if np.issubdtype(self.dtype, np.integer):
+            named = {f"x{i}": rng.integers(1, 100, s, self.dtype) for i, s in enumerate(self.inputs)}
         initializers = [numpy_helper.from_array((rng.standard_normal(s) / 8).astype(np.float32), f"w{i}")
                         for i, s in enumerate(self.weights)]
         initializers += [numpy_helper.from_array(a, f"c{i}") for i, a in enumerate(self.constants)]
@@ -56,7 +59,7 @@ class Case:
         if self.then:
             nodes.append(helper.make_node(self.then, ["first"], outputs, name=self.then))
         graph = helper.make_graph(nodes, "kernel",
-                                  [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape)
+                                  [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
                                    for n, a in named.items()],
                                   [helper.make_tensor_value_info(n, t, None) for n, t in self.outputs.items()],
                                   initializers)
@@ -193,6 +196,12 @@ def forest(rows, features, trees, depth, full=True, targets=1):
     return case
 
 
+def integers(op, dtype):
+    case = moved(f"{op.lower()} of {dtype.__name__} 64x56x56", op, [[64, 56, 56]] * 2)
+    case.dtype, case.outputs = dtype, {"y": helper.np_dtype_to_tensor_dtype(np.dtype(dtype))}
+    return case
+
+
 def cases():
     square, vary = "products, square", "products, both operands vary"
     for n in (256, 512, 1024):
@@ -273,6 +282,9 @@ def cases():
         yield moved(f"{op.lower()} 64x56x56", op, plane, opset=18)
     yield moved("pow 64x56x56 of two", "Pow", plane * 2)
     yield moved("pow 64x56x56 by 2.2", "Pow", plane, constants=(np.array(2.2, np.float32),))
+    for dtype in (np.int8, np.int16, np.int32, np.int64):
+        yield integers("Div", dtype)
+        yield integers("Mod", dtype)
     yield moved("max of 1000000", "ReduceMax", [[1000000]], {"axes": [0]})
     yield moved("transpose 1024x1024", "Transpose", [[1024, 1024]], {"perm": [1, 0]})
     yield moved("transpose 509x521", "Transpose", [[509, 521]], {"perm": [1, 0]})

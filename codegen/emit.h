@@ -78,6 +78,10 @@ LLVMValueRef tn_emit_quotient(struct tn_emit *e, const struct tn_expr *x, LLVMVa
  * so that tn_emit_quantized does all that.  NULL: x is nothing of the kind. */
 const struct tn_expr *tn_quantized(const struct tn_emit *e, const struct tn_expr *x, double *zero);
 LLVMValueRef tn_emit_quantized(struct tn_emit *e, enum tn_dtype to, LLVMValueRef q, double zero);
+/* Quotient and remainder (C's signs) of integers in lanes by floats; no y is 0, or -1 where signed.  False, and
+ * nothing is emitted, where that is not exact or not faster. emit_divide.c */
+bool tn_emit_divide_lanes(struct tn_emit *e, bool is_signed, LLVMValueRef x, LLVMValueRef y,
+                          LLVMValueRef *quotient, LLVMValueRef *rest);
 /* a * b + c on floats, fused where the target can. */
 LLVMValueRef tn_emit_muladd(struct tn_emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 /* Combines for reductions; keeps nans. */
@@ -133,9 +137,9 @@ void tn_emit_window(struct tn_emit *e, struct tn_point *at, int count, const str
 
 /* A variable that is set one iteration after the other, in memory; vec: a vector of them. emit_running.c */
 struct tn_val tn_emit_slot(struct tn_emit *e, const struct tn_var *var, bool vec);
-/* In lanes, a SET of a variable from around: it is combined with one lane's term after the other (each lane's term with
- * those before it, then all with the variable).  Afterwards the point has a vector for it; the one from around is in the
- * slot that the point had. emit_running.c */
+/* In lanes, a SET of a variable from around: it is combined with one lane's term after the other (each lane's
+ * term with those before it, then all with the variable).  Afterwards the point has a vector for it; the one
+ * from around is in the slot that the point had. emit_running.c */
 void tn_emit_running(struct tn_emit *e, struct tn_point *p, const struct tn_stmt *set);
 
 /* A list of statements in a function that starts here, where the loop variables have these values. emit.c */

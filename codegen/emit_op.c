@@ -188,20 +188,20 @@ static LLVMValueRef extreme(struct tn_emit *e, bool max, enum tn_dtype dtype, LL
 /* Quotient and remainder with C's signs, that neither trap nor are undefined: x / 0 = 0, x % 0 = 0. */
 static void int_divide(struct tn_emit *e, bool is_signed, LLVMValueRef x, LLVMValueRef y,
                        LLVMValueRef *quotient, LLVMValueRef *rest) {
-  LLVMValueRef by_zero = LLVMBuildICmp(e->b, LLVMIntEQ, y, zero(y), "");
-  if (!is_signed) {
-    LLVMValueRef safe = LLVMBuildSelect(e->b, by_zero, like(e, y, 1), y, "");
-    *quotient = LLVMBuildSelect(e->b, by_zero, zero(x), LLVMBuildUDiv(e->b, x, safe, ""), "");
-    *rest = LLVMBuildSelect(e->b, by_zero, zero(x), LLVMBuildURem(e->b, x, safe, ""), "");
-    return;
+  LLVMValueRef by_zero = LLVMBuildICmp(e->b, LLVMIntEQ, y, zero(y), ""), odd = by_zero, by_minus = NULL;
+  if (is_signed) {
+    by_minus = LLVMBuildICmp(e->b, LLVMIntEQ, y, ones(y), "");
+    odd = LLVMBuildOr(e->b, by_zero, by_minus, "");
   }
-  LLVMValueRef by_minus = LLVMBuildICmp(e->b, LLVMIntEQ, y, ones(y), "");
-  LLVMValueRef odd = LLVMBuildOr(e->b, by_zero, by_minus, "");
-  LLVMValueRef safe = LLVMBuildSelect(e->b, odd, like(e, y, 1), y, "");
-  LLVMValueRef q = LLVMBuildSDiv(e->b, x, safe, "");
-  q = LLVMBuildSelect(e->b, by_minus, LLVMBuildNeg(e->b, x, ""), q, "");
+  LLVMValueRef safe = LLVMBuildSelect(e->b, odd, like(e, y, 1), y, ""), q, r;
+  if (!tn_emit_divide_lanes(e, is_signed, x, safe, &q, &r)) {
+    q = is_signed ? LLVMBuildSDiv(e->b, x, safe, "") : LLVMBuildUDiv(e->b, x, safe, "");
+    r = is_signed ? LLVMBuildSRem(e->b, x, safe, "") : LLVMBuildURem(e->b, x, safe, "");
+  }
+  if (by_minus)
+    q = LLVMBuildSelect(e->b, by_minus, LLVMBuildNeg(e->b, x, ""), q, "");
   *quotient = LLVMBuildSelect(e->b, by_zero, zero(x), q, "");
-  *rest = LLVMBuildSelect(e->b, odd, zero(x), LLVMBuildSRem(e->b, x, safe, ""), "");
+  *rest = LLVMBuildSelect(e->b, odd, zero(x), r, "");
 }
 
 /* Floor quotient of a position by a positive one. */
