@@ -282,6 +282,7 @@ def cases():
         yield moved(f"{op.lower()} 64x56x56", op, plane, opset=18)
     yield moved("pow 64x56x56 of two", "Pow", plane * 2)
     yield moved("pow 64x56x56 by 2.2", "Pow", plane, constants=(np.array(2.2, np.float32),))
+    yield moved("mod of floats 64x56x56", "Mod", plane * 2, {"fmod": 1})
     for dtype in (np.int8, np.int16, np.int32, np.int64):
         yield integers("Div", dtype)
         yield integers("Mod", dtype)

@@ -183,6 +183,8 @@ LLVMValueRef tn_math_unary(struct tn_math *m, enum tn_op op, LLVMValueRef x) {
     return tn_fx_atanh(&f, x);
   case TN_ERF:
     return tn_fx_erf(&f, x);
+  case TN_SOFTPLUS:
+    return tn_fx_softplus(&f, x);
   case TN_SIGMOID:
     return tn_fx_sigmoid(&f, x);
   case TN_SQRT:

@@ -4,9 +4,9 @@
  * function is branch-free (selects), save fmod and mod, and sqrt without hardware, which call a helper with a
  * loop that is put into the module, and sin, cos, tan and pow, which begin new blocks and call one for rare
  * numbers. Scalars and vectors go through the same operations, so a lane of a vector has the same bits as the
- * scalar. Results for nan, infinities, signed zeros and subnormals are those of C99 Annex F, but for exp and
- * sigmoid, which have no subnormal results. The largest errors are in docs/math.md. Emission depends on nothing
- * but the arguments. */
+ * scalar. Results for nan, infinities, signed zeros and subnormals are those of C99 Annex F, but for exp,
+ * softplus and sigmoid, which have no subnormal results. The largest errors are in docs/math.md. Emission
+ * depends on nothing but the arguments. */
 #ifndef TENON_CODEGEN_MATH_H
 #define TENON_CODEGEN_MATH_H
 
@@ -30,8 +30,9 @@ struct tn_math {
   bool soft_f32, soft_f64;
 };
 
-/* EXP LOG SIN COS TAN ASIN ACOS ATAN SINH COSH TANH ASINH ACOSH ATANH ERF SIGMOID SQRT FLOOR CEIL TRUNC ROUND
- * ABS of x: float, double or a vector of them.  NULL for any other op or type (compute f16 and bf16 in f32). */
+/* EXP LOG SIN COS TAN ASIN ACOS ATAN SINH COSH TANH ASINH ACOSH ATANH ERF SOFTPLUS SIGMOID SQRT FLOOR CEIL
+ * TRUNC ROUND ABS of x: float, double or a vector of them.  NULL for any other op or type (compute f16 and bf16
+ * in f32). */
 LLVMValueRef tn_math_unary(struct tn_math *m, enum tn_op op, LLVMValueRef x);
 /* POW FMOD MOD; x and y have one type. */
 LLVMValueRef tn_math_binary(struct tn_math *m, enum tn_op op, LLVMValueRef x, LLVMValueRef y);

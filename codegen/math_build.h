@@ -54,6 +54,7 @@ struct fx tn_fx_scalar(const struct fx *f); /* the same for one element */
 /* math_exp.c */
 val tn_fx_exp(const struct fx *f, val x);
 val tn_fx_sigmoid(const struct fx *f, val x);
+val tn_fx_softplus(const struct fx *f, val x);
 val tn_fx_tanh(const struct fx *f, val x);
 val tn_fx_sinh(const struct fx *f, val x);
 val tn_fx_cosh(const struct fx *f, val x);
@@ -61,6 +62,7 @@ val tn_fx_erf(const struct fx *f, val x);
 val tn_fx_exp2(const struct fx *f, struct two x); /* 2^x; saturates to 0 and inf */
 /* math_log.c */
 val tn_fx_log(const struct fx *f, val x);
+val tn_fx_log1p(const struct fx *f, val x);
 val tn_fx_asinh(const struct fx *f, val x);
 val tn_fx_acosh(const struct fx *f, val x);
 val tn_fx_atanh(const struct fx *f, val x);

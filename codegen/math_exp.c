@@ -84,6 +84,17 @@ val tn_fx_sigmoid(const struct fx *f, val x) {
   return sel(f, lt(f, x, k2(f, -104, -746)), k(f, 0), quo(f, above, add(f, one, e)));
 }
 
+/* max(x, 0) + log(1 + e^-|x|): the power is at most 1 and small numbers keep their relative accuracy. */
+val tn_fx_softplus(const struct fx *f, val x) {
+  val e = tn_fx_exp(f, neg(f, mag(f, x))), rest;
+  if (f->width == 32) {
+    val p = horner(f, sub(f, e, k(f, 0.5)), log1p_f32, TN_COUNT(log1p_f32)), above = at_least(f, x, k(f, 0));
+    return mad(f, e, p, above);
+  }
+  rest = tn_fx_log1p(f, e);
+  return add(f, at_least(f, x, k(f, 0)), rest);
+}
+
 /* e^x - 1 for -37 <= x <= 40 or so: 2^n in one piece. */
 static val expm1_narrow(const struct fx *f, val x) {
   struct reduced r;

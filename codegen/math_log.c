@@ -90,6 +90,10 @@ static val log1p_or(const struct fx *f, val t, val is_big, val big) {
   return log_domain(f, u, evaluate(f, s, NULL));
 }
 
+val tn_fx_log1p(const struct fx *f, val x) {
+  return log1p_or(f, x, NULL, NULL);
+}
+
 /* asinh = log1p(a + a^2 / (1 + sqrt(1 + a^2))), log(2a) when a is large */
 val tn_fx_asinh(const struct fx *f, val x) {
   val one = k(f, 1), a = mag(f, x), z = mul(f, a, a);

@@ -204,8 +204,23 @@ val tn_fx_sqrt(const struct fx *f, val x) {
   return call_helper(f, "tn_sqrt_f32", "tn_sqrt_f64", &x, 1, build_sqrt);
 }
 
+/* Where the quotient of vectors is below 2^mantissa: its rounded value is the exact one's integer part or, at a
+ * hair below an integer, that integer; so one divisor more is right or the remainder is, and both are exact. */
 val tn_fx_fmod(const struct fx *f, val x, val y) {
-  return call_helper(f, "tn_fmod_f32", "tn_fmod_f64", (val[]){x, y}, 2, build_fmod);
+  val arg[2] = {x, y};
+  if (!f->lanes || !f->fma)
+    return call_helper(f, "tn_fmod_f32", "tn_fmod_f64", arg, 2, build_fmod);
+  val a = mag(f, x), b = mag(f, y), zero = k(f, 0), ratio = quo(f, a, b);
+  val q = neg(f, tn_fx_round(f, TN_TRUNC, ratio)), r = mad(f, q, b, a);
+  r = sel(f, lt(f, r, zero), add(f, r, b), r);
+  r = with_sign(f, r, x);
+  val is_finite = lt(f, b, k(f, INFINITY)),
+      is_usual = both(f, is_finite, lt(f, ratio, kpow2(f, (int)f->mantissa)));
+  struct detour d = tn_fx_detour(f, no(f, is_usual));
+  val now = call_helper(f, "tn_fmod_f32", "tn_fmod_f64", arg, 2, build_fmod);
+  now = sel(f, is_usual, r, now);
+  tn_fx_detour_end(f, &d, &r, &now, 1);
+  return r;
 }
 
 /* The remainder with the sign of y; zero takes it too. */

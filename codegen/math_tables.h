@@ -10,6 +10,7 @@
  *   log    f32: log(1+f) = f - f^2/2 + f^3 p(f);  f64: log(1+f) = 2s + s z p(z), s = f/(2+f), z = s^2
  *   log2   log2(1+f) = s (2/ln2 + z (2/(3 ln2) + z p(z)))
  *   log2_near    log2(1+r) = r/ln2 - r^2/(2 ln2) + r^3 p(r)      |r| of the pieces of `inverses`
+ *   log1p  log(1+e) = e p(e - 1/2)                      0 <= e <= 1
  *   exp2   2^r = 1 + r p(r)                             |r| <= 1/2
  *   inverses     a column a piece of the mantissa's range (fit_inverses): c, then -log2 c in two parts
  *   sin    sin r = r + r^3 p(r^2)                       |r| <= pi/4
@@ -249,6 +250,9 @@ static const double log2_near16_f32[] = {0x1.ec7096p-2, -0x1.71546ep-2, 0x1.27cd
 /* log2_near8_f32: error 2^-34.5 */
 static const double log2_near8_f32[] = {0x1.ec709ep-2, -0x1.7153dap-2, 0x1.2775a0p-2, -0x1.ef318cp-3,
     0x1.a938acp-3};
+/* log1p_f32: error 2^-25.0 */
+static const double log1p_f32[] = {0x1.9f323ep-1, -0x1.2773a4p-2, 0x1.0f9618p-3, -0x1.1541c2p-4, 0x1.2bf076p-5,
+  -0x1.50921ap-6, 0x1.7f2a52p-7, -0x1.c3e7fep-8, 0x1.4a8ecep-8, -0x1.878644p-9};
 /* exp2_f32: error 2^-28.2 */
 static const double exp2_f32[] = {0x1.62e430p-1, 0x1.ebfbe0p-3, 0x1.c6af72p-5, 0x1.3b2a48p-7, 0x1.5f0dd6p-10,
     0x1.4424b4p-13};

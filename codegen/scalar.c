@@ -268,6 +268,8 @@ static bool float_lanes(enum tn_op op, int flags, int count, union tn_scalar *ou
     LANES(f, atanh(X));
   case TN_ERF:
     LANES(f, erf(X));
+  case TN_SOFTPLUS:
+    LANES(f, (X < 0 ? 0 : X) + log1p(exp(-fabs(X))));
   case TN_SIGMOID:
     LANES(f, 1 / (1 + exp(-X)));
   case TN_ISNAN:

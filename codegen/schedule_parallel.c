@@ -369,6 +369,7 @@ static double expr_cost(struct cost *c, const struct tn_expr *e) {
   case TN_EXP:
   case TN_LOG:
   case TN_TANH:
+  case TN_SOFTPLUS:
   case TN_SIGMOID:
   case TN_ERF:
   case TN_SIN:

@@ -36,6 +36,7 @@ static bool non_negative(const struct tn_value *x, int depth) {
   switch (node->op) {
   case TN_ABS:
   case TN_EXP:
+  case TN_SOFTPLUS:
   case TN_SIGMOID:
     return true;
   case TN_CONSTANT:

@@ -156,6 +156,11 @@ def log2_near_one(r):  # log2(1 + r) = r / ln2 - r^2 / (2 ln2) + r^3 p(r)
     return log_tail(r) / LN2
 
 
+def log1p_ratio(t):  # log(1 + e) = e p(e - 1/2)
+    e = t + mpf("0.5")
+    return log(1 + e) / e if e > mpf(10)**-12 else 1 - e / 2
+
+
 def exp2_tail(r):  # 2^r = 1 + r p(r)
     return (exp(r * LN2) - 1) / r
 
@@ -219,6 +224,8 @@ TABLES = {
     "log2_near": lambda b: [fit(f"log2_near{n}_f32", series(log2_near_one, lambda r: (mpf(1) / 3 - r / 4) / LN2),
                                 lambda r: r**2, count, -far, far, 32)
                             for n, count, far in ((16, 4, mpf("0.0342")), (8, 5, mpf("0.0704")))] if b == 32 else None,
+    "log1p": lambda b: fit("log1p_f32", log1p_ratio, lambda t: 1 / log1p_ratio(t), 10, mpf("-0.5"), mpf("0.5"), 32)
+                if b == 32 else None,
     "exp2": lambda b: fit("exp2_f32", series(exp2_tail, lambda r: LN2 + r * LN2**2 / 2), lambda r: r, 6, mpf("-0.5001"),
                           mpf("0.5001"), 32) if b == 32 else None,
     # the steps: few bits, and erf of the first ones is nearly a float

@@ -235,12 +235,6 @@ val tn_onnx_iota_along(struct tn_build *b, enum tn_dtype dtype, int64_t extent, 
   return tn_iota(b, dtype, rank, dims, axis);
 }
 
-val tn_onnx_softplus(struct tn_build *b, val x) {
-  /* max(x, 0) + log(1 + exp(-|x|)): exp cannot overflow */
-  val small = tn_unary(b, TN_EXP, tn_unary(b, TN_NEG, tn_unary(b, TN_ABS, x)));
-  return add(b, max2(b, x, num(b, x, 0)), tn_unary(b, TN_LOG, add(b, small, num(b, x, 1))));
-}
-
 val tn_onnx_gelu(struct tn_build *b, val x, bool tanh_form) {
   val inner;
   if (tanh_form) {

@@ -96,7 +96,6 @@ static inline enum tn_dtype wide_of(enum tn_dtype dtype) {
 val tn_onnx_mean(struct tn_build *b, val x, const int64_t *axes, size_t count, bool keepdims);
 val tn_onnx_iota_along(struct tn_build *b, enum tn_dtype dtype, int64_t extent, int axis, int rank);
 /* One-operand functions that several operators share (activation of a fused operator, an op of its own). */
-val tn_onnx_softplus(struct tn_build *b, val x);
 val tn_onnx_gelu(struct tn_build *b, val x, bool tanh_form);
 val tn_onnx_clip(struct tn_build *b, val x, double low, double high);
 val tn_onnx_leaky_relu(struct tn_build *b, val x, double alpha);

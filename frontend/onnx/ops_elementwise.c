@@ -264,10 +264,6 @@ bool tn_onnx_op_mish(struct tn_onnx_node *n) {
   return wide_out(n, mul(b, x, quo(b, k, add(b, k, num(b, x, 2)))));
 }
 
-bool tn_onnx_op_softplus(struct tn_onnx_node *n) {
-  return wide_out(n, tn_onnx_softplus(n->b, wide_in(n)));
-}
-
 bool tn_onnx_op_softsign(struct tn_onnx_node *n) {
   val x = wide_in(n);
   return wide_out(n, quo(n->b, x, add(n->b, tn_unary(n->b, TN_ABS, x), num(n->b, x, 1))));
@@ -346,7 +342,7 @@ bool tn_onnx_op_scaled_tanh(struct tn_onnx_node *n) {
 bool tn_onnx_op_parametric_softplus(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
   val x = tn_onnx_need(n, 0, "X");
-  val inner = tn_onnx_softplus(b, mul(b, x, num(b, x, tn_onnx_float(n, "beta", 1))));
+  val inner = tn_unary(b, TN_SOFTPLUS, mul(b, x, num(b, x, tn_onnx_float(n, "beta", 1))));
   n->out[0] = mul(b, inner, num(b, x, tn_onnx_float(n, "alpha", 1)));
   return true;
 }

@@ -119,7 +119,7 @@ static val apply(struct layer *layer, struct tn_build *b, const struct function 
   if (!strcmp(f->name, "Softsign"))
     return quo(b, x, add(b, tn_unary(b, TN_ABS, x), num(b, x, 1)));
   if (!strcmp(f->name, "Softplus"))
-    return tn_onnx_softplus(b, x);
+    return tn_unary(b, TN_SOFTPLUS, x);
   struct tn_onnx_node inner = *layer->n;
   inner.b = b;
   return tn_onnx_activation(&inner, x, f->name, f->params, f->count);

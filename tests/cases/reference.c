@@ -49,6 +49,9 @@ static void put(const struct job *j, int64_t i, double value) {
 static double sigmoid(double x) {
   return 1 / (1 + exp(-x));
 }
+static double softplus(double x) {
+  return log1p(exp(x));
+}
 static double sign(double x) {
   return x > 0 ? 1 : x < 0 ? -1 : x;
 }
@@ -56,11 +59,11 @@ static const struct {
   enum tn_op op;
   double (*of)(double x);
 } unary[] = {
-    {TN_ABS, fabs},    {TN_SIGN, sign},       {TN_CEIL, ceil}, {TN_FLOOR, floor}, {TN_TRUNC, trunc},
-    {TN_ROUND, rint},  {TN_SQRT, sqrt},       {TN_EXP, exp},   {TN_LOG, log},     {TN_SIN, sin},
-    {TN_COS, cos},     {TN_TAN, tan},         {TN_ASIN, asin}, {TN_ACOS, acos},   {TN_ATAN, atan},
-    {TN_SINH, sinh},   {TN_COSH, cosh},       {TN_TANH, tanh}, {TN_ASINH, asinh}, {TN_ACOSH, acosh},
-    {TN_ATANH, atanh}, {TN_SIGMOID, sigmoid}, {TN_ERF, erf},
+    {TN_ABS, fabs},    {TN_SIGN, sign},       {TN_CEIL, ceil},         {TN_FLOOR, floor}, {TN_TRUNC, trunc},
+    {TN_ROUND, rint},  {TN_SQRT, sqrt},       {TN_EXP, exp},           {TN_LOG, log},     {TN_SIN, sin},
+    {TN_COS, cos},     {TN_TAN, tan},         {TN_ASIN, asin},         {TN_ACOS, acos},   {TN_ATAN, atan},
+    {TN_SINH, sinh},   {TN_COSH, cosh},       {TN_TANH, tanh},         {TN_ASINH, asinh}, {TN_ACOSH, acosh},
+    {TN_ATANH, atanh}, {TN_SIGMOID, sigmoid}, {TN_SOFTPLUS, softplus}, {TN_ERF, erf},
 };
 
 static double larger(double x, double y) {

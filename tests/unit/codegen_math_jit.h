@@ -35,6 +35,12 @@ static inline double sigmoid_double(double x) { /* of f32 */
   x = x < -104 ? -INFINITY : x < (double)-87.33F ? (double)-87.33F : x;
   return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
 }
+static inline long double softplus_wide(long double x) {
+  return (x < 0 ? 0 : x) + (x < TN_EXP_ZERO_F64 ? 0 : log1pl(expl(-fabsl(x))));
+}
+static inline double softplus_double(double x) {
+  return (x < 0 ? 0 : x) + (x < (double)(float)TN_EXP_ZERO_F32 ? 0 : log1p(exp(-fabs(x))));
+}
 /* Zero where the result would be subnormal, or twice the smallest normal number at most. */
 static inline long double exp_wide(long double x) {
   return x < TN_EXP_ZERO_F64 ? 0 : expl(x);
@@ -72,6 +78,7 @@ static const struct function {
     {"acosh", TN_ACOSH, acosh, acoshl, 2.5, 2.5},
     {"atanh", TN_ATANH, atanh, atanhl, 2.5, 2.5},
     {"erf", TN_ERF, erf, erfl, 2.5, 3.5},
+    {"softplus", TN_SOFTPLUS, softplus_double, softplus_wide, 2.5, 2.5},
     {"sigmoid", TN_SIGMOID, sigmoid_double, sigmoid_wide, 2.5, 2.5},
     {"sqrt", TN_SQRT, sqrt, sqrtl, 0.5, 0.5},
     {"floor", TN_FLOOR, floor, floorl, 0, 0},

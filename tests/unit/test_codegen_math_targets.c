@@ -17,9 +17,10 @@
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 
-static const enum tn_op unary[] = {
-    TN_EXP,   TN_LOG,   TN_SIN,   TN_COS, TN_TAN,     TN_ASIN, TN_ACOS,  TN_ATAN, TN_SINH,  TN_COSH,  TN_TANH,
-    TN_ASINH, TN_ACOSH, TN_ATANH, TN_ERF, TN_SIGMOID, TN_SQRT, TN_FLOOR, TN_CEIL, TN_TRUNC, TN_ROUND, TN_ABS};
+static const enum tn_op unary[] = {TN_EXP,   TN_LOG,   TN_SIN,   TN_COS,      TN_TAN,     TN_ASIN,
+                                   TN_ACOS,  TN_ATAN,  TN_SINH,  TN_COSH,     TN_TANH,    TN_ASINH,
+                                   TN_ACOSH, TN_ATANH, TN_ERF,   TN_SOFTPLUS, TN_SIGMOID, TN_SQRT,
+                                   TN_FLOOR, TN_CEIL,  TN_TRUNC, TN_ROUND,    TN_ABS};
 static const enum tn_op binary[] = {TN_POW, TN_FMOD, TN_MOD};
 
 static const struct machine {
