@@ -571,14 +571,15 @@ LLVMValueRef tn_emit_nest(tn_arena *arena, const struct tn_target *target, LLVMM
   tn_emit_buffers(&e, e.function);
   e.parallel = parallel ? LLVMGetParam(e.function, count) : NULL;
   e.b = tn_llvm_builder(arena, e.c);
-  e.math = (struct tn_math){.b = e.b,
-                            .module = module,
-                            .c = e.c,
-                            .hw_fma = target->fma,
-                            .hw_round = target->round,
-                            .picks = target->picks ? (unsigned)target->vector_bytes / 4 : 0,
-                            .soft_f32 = !target->f32,
-                            .soft_f64 = !target->f64};
+  e.math = (struct tn_math){
+      .b = e.b,
+      .module = module,
+      .c = e.c,
+      .hw_fma = target->fma,
+      .hw_round = target->round,
+      .picks = target->picks && target->vector_bytes >= 32 ? (unsigned)target->vector_bytes / 4 : 0,
+      .soft_f32 = !target->f32,
+      .soft_f64 = !target->f64};
   e.entry = LLVMAppendBasicBlockInContext(e.c, e.function, "entry");
   LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e.c, e.function, "start");
   LLVMPositionBuilderAtEnd(e.b, e.entry);

@@ -115,6 +115,9 @@ LLVMValueRef tn_emit_load_apart(struct tn_emit *e, const struct tn_expr *x, LLVM
                                 LLVMValueRef mask);
 /* The load's lanes at the neighbouring positions from `at` on; mask as above. */
 LLVMValueRef tn_emit_load_row(struct tn_emit *e, const struct tn_expr *x, LLVMValueRef at, LLVMValueRef mask);
+/* Lanes picked from the next few elements as a table says, as they are stored; NULL: the load has no such
+ * position, or would read too far. emit_pick.c */
+LLVMValueRef tn_emit_load_picked(struct tn_emit *e, struct tn_point *p, const struct tn_expr *x);
 bool tn_emit_store_block(struct tn_emit *e, struct tn_point *head, const struct tn_stmt *st);
 
 /* A factor of a sum that all lanes share, several steps of it in a register. emit_steps.c */

@@ -259,7 +259,7 @@ static const struct family {
 #undef FAMILY
 };
 
-/* How bytes are multiplied, see emit_dot.c; AVX2 and AVX-512 with BW (and so VL) pick lanes. */
+/* How bytes are multiplied, see emit_dot.c; AVX2, AVX-512 with BW (and so VL) and AArch64's NEON pick lanes. */
 static void find_dot(struct tn_target *t, const char *assembly) {
   if (has_prefix(t->family, "x86")) {
     /* AVX-512 without BW has no words in its registers. */
@@ -275,6 +275,7 @@ static void find_dot(struct tn_target *t, const char *assembly) {
     t->dot = strstr(assembly, "sdot\t") != NULL;
     t->dot_s = true;
     t->dot_u = strstr(assembly, "usdot\t") != NULL;
+    t->picks = true;
   } else {
     /* Without vectors: processors that multiply 16-bit halves of registers also add two such products. */
     t->dot = t->dot_s = t->dot_u =

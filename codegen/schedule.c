@@ -278,7 +278,7 @@ static void schedule_reduction(const struct tn_target *t, struct tn_band *b, str
 
 void tn_schedule_band(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
   bool picks = !b->reduce && !b->let && b->loops && tn_find_picks(t, b, natural_lanes(t, b));
-  if (!picks && (tn_schedule_quotients(t, b, c) || tn_schedule_peeled(t, b, c)))
+  if (tn_schedule_quotients(t, b, c, picks) || (!picks && tn_schedule_peeled(t, b, c)))
     return;
   if (b->loops)
     tn_collapse_band(b);

@@ -134,8 +134,9 @@ void tn_schedule_pooled(const struct tn_target *t, struct tn_band *b, struct tn_
  * over its own innermost loop. */
 struct tn_var *tn_reduction_axis(const struct tn_target *t, struct tn_band *b, int *lanes,
                                  bool *over_reduction);
-/* Splits a pointwise band's loop by the divisor of a quotient over it, likewise. */
-bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);
+/* Splits a pointwise band's loop by the divisor of a quotient over it, likewise; picks: only where that is
+ * better than tn_build_picks. */
+bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c, bool picks);
 /* Cuts a loop where a border ends and schedules the pieces; false (and nothing built) when no
  * border is worth it.  schedule_peel.c */
 bool tn_schedule_peeled(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c);

@@ -168,7 +168,42 @@ static int64_t quotient_in(const struct tn_band *b, const struct tn_var *v) {
   return by;
 }
 
-bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c) {
+/* The stride of a position where no border clamps it; false: it is not known. */
+static bool stride_inside(const struct tn_expr *e, const struct tn_var *v, int64_t *stride) {
+  int64_t each;
+  if (tn_ex_stride(e, v, stride))
+    return true;
+  if (e->kind == TN_EX_OP && (e->op.op == TN_MAX || e->op.op == TN_MIN) && tn_ex_is_int(e->op.arg[1], &each))
+    return stride_inside(e->op.arg[0], v, stride);
+  *stride = 0;
+  for (int i = 0; e->kind == TN_EX_AFFINE && i < e->affine.count; i++) {
+    if (!stride_inside(e->affine.term[i], v, &each))
+      return false;
+    *stride += e->affine.coef[i] * each;
+  }
+  return e->kind == TN_EX_AFFINE;
+}
+
+/* All that e loads along the loop lies so close together that shuffles take it apart. */
+static bool loads_close(const struct tn_expr *e, const struct tn_var *v) {
+  int64_t stride;
+  if (e->kind == TN_EX_LOAD)
+    return stride_inside(e->load.index, v, &stride) && stride >= 0 && stride <= TN_MOST_APART;
+  for (int i = 0; e->kind == TN_EX_OP && i < e->op.argc; i++)
+    if (!loads_close(e->op.arg[i], v))
+      return false;
+  return true;
+}
+
+/* Few lanes are as well loaded plainly, where the split leaves that, as picked. */
+static bool better_picked(const struct tn_target *t, const struct tn_band *split, const struct tn_var *v) {
+  bool close = t->vector_bytes == 16;
+  for (const struct tn_stmt *s = split->stores; s && close; s = s->next)
+    close = loads_close(s->store.value, v);
+  return !close;
+}
+
+bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct tn_cursor *c, bool picks) {
   struct tn_nest *n = b->nest;
   if (t->small || b->reduce || t->vector_bytes < 16 || b->loops == TN_MAX_REDUCE)
     return false;
@@ -180,8 +215,8 @@ bool tn_schedule_quotients(const struct tn_target *t, struct tn_band *b, struct 
     struct tn_var *loop[2] = {tn_loop_var(n, v->name, whole), tn_loop_var(n, "r", by)};
     struct tn_expr *at = tn_ix_add(n, tn_ix_scale(n, tn_ex_var(n, loop[0]), by), tn_ex_var(n, loop[1]));
     struct tn_band split = tn_with_loops(b, i, at, 2, loop);
-    if (quotient_in(&split, loop[0]))
-      continue; /* another divisor, too */
+    if (quotient_in(&split, loop[0]) || (picks && better_picked(t, &split, loop[0])))
+      continue; /* another divisor, too; or no better for it */
     schedule_piece(t, split, c);
     schedule_stretch(t, b, i, whole * by, v->extent - whole * by, c);
     return true;

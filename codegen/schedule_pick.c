@@ -2,7 +2,7 @@
  *
  * Where every lane's element is known and those of one vector lie close together, they are loaded as whole
  * vectors and picked in registers, by an instruction that takes a number for each lane: the position becomes
- * start[block] + pick[lane], both tables, which emission recognizes (emit_expr.c).  The picks, and what else
+ * start[block] + pick[lane], both tables, which emission recognizes (emit_pick.c).  The picks, and what else
  * depends on the column alone, serve several rows at once. */
 #include "codegen/schedule.h"
 

@@ -14,6 +14,14 @@ npy zero.npy 'i32[]' 0
 good "$tenon" run "$root/tests/driver/half.tir" --bind base=zero.npy --output-dir half
 cp zero.npy half/input_0.npy
 
+# Columns picked by tables, likewise.
+npy x.npy 'f32[3,40]' "$(seq -s ', ' 1 120)"
+good "$tenon" run "$root/tests/driver/picks.tir" --bind x=x.npy --output-dir picks
+cp x.npy picks/input_0.npy
+good "$tenon" compile "$root/tests/driver/picks.tir" --target=aarch64-linux-gnu -o picks.s
+[ "$(grep -o 'tbl.*{.*}' picks.s | awk '{print NF - 4}' | sort -u | tr '\n' ' ')" = '1 2 3 4 ' ] ||
+  fail "no picks from one to four vectors: $(grep tbl picks.s)"
+
 vectors='conv_with_strides_padding gemm_all_attributes softmax_axis_1_expanded lstm_defaults top_k quantizelinear
 cast_FLOAT_to_FLOAT16 if loop11'
 ran=
@@ -30,6 +38,7 @@ target() { # TRIPLE, C COMPILER, RUNNER, MORE
   [ "$(cat stdout.txt)" = "PASS digit
 1 passed, 0 failed" ] || fail "$triple: $(cat stdout.txt)"
   good "$tenon" verify "$root/tests/driver/half.tir" half --rtol=0 --atol=0 --target="$triple" --runner="$runner" "$@"
+  good "$tenon" verify "$root/tests/driver/picks.tir" picks --rtol=0 --atol=0 --target="$triple" --runner="$runner" "$@"
   [ ! -d "$data/node" ] || for v in $vectors; do
     [ -d "$data/node/test_$v" ] || fail "there is no official vector $v"
     good "$tenon" verify "$data/node/test_$v/model.onnx" "$data/node/test_$v" --target="$triple" --runner="$runner" "$@"
