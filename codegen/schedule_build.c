@@ -118,7 +118,9 @@ int tn_unroll_steps(const struct tn_target *t, const struct tn_stmt *r, int64_t 
   int64_t all = 1;
   for (int i = 0; i < r->reduce.count; i++)
     all *= r->reduce.var[i]->extent;
-  if (all * tile <= (t->small ? 40 : 160) || all <= 2)
+  /* Few registers do not hold what the next tile wants again, and LLVM would keep it in memory of its own. */
+  bool few = t->vector_bytes && t->vector_regs <= 8;
+  if (all * tile <= (t->small || few ? 40 : 160) || all <= 2)
     return (int)all;
   int64_t inner = r->reduce.var[r->reduce.count - 1]->extent;
   int want = t->small ? 1 : tile >= 6 ? 4 : 8;

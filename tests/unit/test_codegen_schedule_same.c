@@ -22,6 +22,14 @@ EVAL_TEST(matmuls) {
   struct tn_value *often = /* elements that are read so often are converted beforehand */
       tn_matmul(&f->b, small(f, TN_F16, SHAPE(40, 18)), small(f, TN_F16, SHAPE(18, 37)));
   check_same(f, "half matmul", often);
+  /* A short sum is a loop where the registers do not hold its columns for the next tile; else it is none. */
+  for (size_t t = 2; t < TN_COUNT(targets); t += 2) {
+    struct tn_value *x = small(f, TN_F32, SHAPE(40, 11)), *y = small(f, TN_F32, SHAPE(11, 16));
+    struct tn_nest *n = lowered(f, tn_matmul(&f->b, x, y)->def, true);
+    tn_schedule(&targets[t], n);
+    bool loop = strstr(tn_nest_print(tn_ctx_arena(f->ctx), n), "in 11 unroll 11") == NULL;
+    assert_int_equal(loop, targets[t].vector_regs <= 8);
+  }
 }
 
 EVAL_TEST(convs) {
