@@ -13,7 +13,9 @@
  *
  * (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018; Dao et al., "FlashAttention",
  * 2022.)  The lowest finite number stands for the largest element of no elements, so that blocks of nothing
- * but -inf weigh nothing; a row of nothing else gives NaN, as 0 / 0 does. */
+ * but -inf weigh nothing; a row of nothing else gives NaN, as 0 / 0 does.  Where the model makes weights that
+ * are NaN zero, such a row's total, of weights that are zero, is its result, and that of a row with a NaN is
+ * zero. */
 #include "codegen/define.h"
 #include "codegen/lower.h"
 
@@ -25,6 +27,7 @@ struct blocks {
   struct tn_expr **row; /* positions of those before */
   struct tn_value *x;   /* what the softmax is of */
   struct tn_node *max, *product;
+  bool zeroed; /* weights that are nan are 0 */
   struct tn_buf *scores, *weights, *most, *sum, *scale, *total;
 };
 
@@ -125,14 +128,19 @@ static void store_result(struct blocks *b, struct tn_cursor *c, struct tn_value 
   struct tn_lower *l = b->l;
   struct tn_nest *n = l->nest;
   struct tn_expr *idx[TN_MAX_RANK], *to[TN_MAX_RANK];
-  struct tn_expr *one = tn_ex_float(n, b->sum->dtype, 1);
-  struct tn_expr *share = tn_st_let(c, "k", tn_ex_binary(n, TN_DIV, one, load(b, b->sum)));
+  struct tn_expr *one = tn_ex_float(n, b->sum->dtype, 1), *sum = load(b, b->sum);
+  struct tn_expr *share = tn_ex_binary(n, TN_DIV, one, sum);
+  if (b->zeroed)
+    share = tn_ex_select(n, tn_ex_binary(n, TN_EQ, sum, zero(b, b->sum)), one, share);
+  share = tn_st_let(c, "k", share);
   const struct tn_node *move = out->def->op == TN_TRANSPOSE ? out->def : NULL;
   struct tn_value *value = move ? move->in[0] : out;
   memcpy(idx, b->row, (size_t)b->first * sizeof *idx);
   struct tn_cursor in = loop(c, b->total->count, &idx[b->first]);
   struct tn_expr *element = tn_ex_binary(n, TN_MUL, tn_ex_load(n, b->total, idx[b->first], NULL),
                                          tn_ex_cast(n, share, b->total->dtype));
+  if (b->zeroed)
+    element = tn_ex_select(n, tn_ex_unary(n, TN_ISNAN, sum), zero(b, b->total), element);
   element = tn_ex_cast(n, element, b->product->out[0]->type.dtype);
   element = tn_element_over(l, value, idx, b->product->out[0], element);
   for (int d = 0; d < value->type.rank; d++)
@@ -146,12 +154,13 @@ void tn_lower_blocks(struct tn_lower *l, struct tn_node *kernel, struct tn_curso
   struct tn_nest *n = l->nest;
   struct tn_ints parts = tn_get_ints(kernel, TN_KERNEL_softmax);
   struct tn_graph *region = kernel->region[0];
-  if (parts.count != 4 || region->outputs.count != 1)
+  if (parts.count != 5 || region->outputs.count != 1)
     tn_bug(kernel->home->module->ctx, "kernel '%s' goes by blocks and is no attention", kernel->name);
   struct blocks b = {.l = l, .first = first, .row = row};
   b.max = node_at(kernel, parts.at[0]);
   b.product = node_at(kernel, parts.at[3]);
   b.x = b.max->in[0];
+  b.zeroed = parts.at[4] >= 0;
   enum tn_dtype dtype = b.x->type.dtype, weights = b.product->in[0]->type.dtype;
   int64_t length = b.x->type.dim[first], block = tn_get_int(kernel, TN_KERNEL_block);
   /* What is left over is a block of its own, unless it is so little that it had better go with the last one. */

@@ -135,12 +135,13 @@ static void make_kernel(struct tn_fuse *f, struct tn_group *g) {
     tn_set_ints(kernel, TN_KERNEL_kept, kept, g->kept.count);
   }
   if (g->block > 0) {
-    struct tn_node *const part[4] = {g->softmax.max, g->softmax.exp, g->softmax.sum, g->softmax.product};
-    int64_t at[4];
-    for (int i = 0; i < 4; i++)
-      at[i] = ordinal_of(m.region, in_region(&m, part[i]->out[0])->def);
+    struct tn_node *const part[5] = {g->softmax.max, g->softmax.exp, g->softmax.sum, g->softmax.product,
+                                     g->softmax.zero};
+    int64_t at[5];
+    for (int i = 0; i < 5; i++)
+      at[i] = part[i] ? ordinal_of(m.region, in_region(&m, part[i]->out[0])->def) : -1;
     tn_set_int(kernel, TN_KERNEL_block, g->block);
-    tn_set_ints(kernel, TN_KERNEL_softmax, at, 4);
+    tn_set_ints(kernel, TN_KERNEL_softmax, at, 5);
   }
   if (!tn_finish(&b, kernel))
     tn_fail_now(f->graph->module->ctx);

@@ -43,9 +43,9 @@ struct tn_member {
 };
 
 /* The nodes of a softmax that a product follows: max and sum are reductions over the last dim, and the
- * product's rows are exp(x - max) / sum. */
+ * product's rows are exp(x - max) / sum; with `zero`, 0 where that is nan (or NULL: there is no such). */
 struct tn_softmax {
-  struct tn_node *max, *exp, *sum, *product;
+  struct tn_node *max, *exp, *sum, *product, *zero;
 };
 
 struct tn_group {

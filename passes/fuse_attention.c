@@ -44,6 +44,21 @@ static struct tn_node *weights_of(const struct tn_node *exp, const struct tn_nod
   return multiply && (multiply->in[0] == e || multiply->in[1] == e) ? multiply : NULL;
 }
 
+/* select(isnan(weights), 0, weights), where nothing else reads them: rows of which nothing is seen become zero.
+ * NULL: no such. */
+static struct tn_node *zeroed(const struct tn_value *weights) {
+  struct tn_node *isnan = NULL;
+  for (size_t i = 0; i < weights->uses.count; i++)
+    if (weights->uses.at[i].node->op == TN_ISNAN)
+      isnan = weights->uses.at[i].node;
+  struct tn_node *select = isnan ? other_reader(weights, isnan, TN_SELECT) : NULL;
+  double zero;
+  bool is_zeroed = select && other_reader(isnan->out[0], NULL, TN_SELECT) == select &&
+                   select->in[0] == isnan->out[0] && select->in[2] == weights &&
+                   tn_value_uniform(select->in[1], &zero) && zero == 0;
+  return is_zeroed ? select : NULL;
+}
+
 /* The value is a product's result, or elementwise of that. */
 static bool comes_from_product(const struct tn_value *value, int steps) {
   const struct tn_node *def = value->def;
@@ -75,11 +90,12 @@ static bool find_softmax(struct tn_node *max, struct tn_softmax *out) {
   struct tn_node *weights = sum && tn_fuse_reduced_from(sum) == last ? weights_of(exp, sum) : NULL;
   if (!weights || other_reader(exp->out[0], sum, weights->op) != weights)
     return false;
-  const struct tn_value *value = weights->out[0];
+  struct tn_node *zero = zeroed(weights->out[0]);
+  const struct tn_value *value = zero ? zero->out[0] : weights->out[0];
   for (const struct tn_node *cast; (cast = other_reader(value, NULL, TN_CAST));)
     value = cast->out[0];
   struct tn_node *product = other_reader(value, NULL, TN_MATMUL);
-  *out = (struct tn_softmax){max, exp, sum, product};
+  *out = (struct tn_softmax){max, exp, sum, product, zero};
   return product && product->in[0] == value && product->in[1] != value && comes_from_product(x, MOST_STEPS);
 }
 

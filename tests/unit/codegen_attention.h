@@ -10,8 +10,9 @@ struct attention {
   tn_dim rows, keys, depth, width;
   tn_dim past; /* of the keys and values come from another input */
   enum attention_mask mask;
-  bool hides; /* the added mask is -inf for the first row and for the first half of every other one */
-  bool moved; /* q, k, v and the result have the heads behind the rows */
+  bool hides;  /* the added mask is -inf for the first row and for the first half of every other one */
+  bool zeroed; /* weights that are nan are 0 */
+  bool moved;  /* q, k, v and the result have the heads behind the rows */
   enum tn_dtype dtype;
 };
 
@@ -26,6 +27,7 @@ static inline struct attention random_attention(uint64_t seed) {
                         .width = pick(&r, 1, 40),
                         .mask = (enum attention_mask)pick(&r, 0, 3),
                         .moved = pick(&r, 0, 1)};
+  a.zeroed = pick(&r, 0, 4) == 0;
   a.past = pick(&r, 0, 2) ? 0 : pick(&r, 1, a.keys - 1);
   a.dtype = pick(&r, 0, 5) ? TN_F32 : TN_F16;
   return a;
@@ -79,6 +81,10 @@ static inline struct tn_module *attention_module(tn_ctx *ctx, const struct atten
   struct tn_value *most = tn_reduce(b, TN_REDUCE_MAX, scores, axes, 1, true);
   struct tn_value *raised = tn_unary(b, TN_EXP, tn_binary(b, TN_SUB, scores, most));
   struct tn_value *weights = tn_binary(b, TN_DIV, raised, tn_reduce(b, TN_REDUCE_SUM, raised, axes, 1, true));
+  if (a->zeroed) {
+    struct tn_node *isnan = tn_node_make(b, TN_ISNAN, 1, &weights, 1);
+    weights = tn_select(b, finish_in(b, isnan), tn_const_float(b, a->dtype, 0), weights);
+  }
   struct tn_value *y = tn_matmul(b, weights, v);
   tn_graph_output(m->main, a->moved ? tn_transpose(b, y, (const int64_t[]){0, 3, 1, 2, 4}) : y);
   return m;
@@ -93,6 +99,13 @@ static inline bool attention_is_one_kernel(const struct tn_module *m) {
     if (products == 2)
       return tn_get_int(node, TN_KERNEL_rows) >= 0;
   }
+  return false;
+}
+
+static inline bool attention_goes_by_blocks(const struct tn_module *m) {
+  for (const struct tn_node *node = m->main->first; node; node = node->next)
+    if (node->op == TN_KERNEL && tn_get_int(node, TN_KERNEL_block) > 0)
+      return true;
   return false;
 }
 
