@@ -235,6 +235,7 @@ static bool fuse_graph(struct tn_pass *pass, struct tn_graph *graph) {
   if (!good)
     return false;
   tn_fuse_sink_reshapes(pass, graph);
+  tn_fuse_sink_scales(pass, graph);
 
   struct tn_fuse f = {.pass = pass, .graph = graph, .arena = pass->scratch, .ids = graph->module->next_id};
   for (struct tn_node *node = graph->first; node; node = node->next) {

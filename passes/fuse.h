@@ -1,6 +1,7 @@
 /* Fuse: from single ops to kernels.  Shared by the files of the pass.
  *
  *   fuse_reshape.c  moves reshapes out of the way of what should be fused
+ *   fuse_scale.c    moves scales of a product's operands behind it
  *   fuse_cost.c     every decision about what is worth computing again, and what fits where
  *   fuse_group.c    which node goes to which kernels
  *   fuse_rows.c     which kernels become one that goes over its rows once
@@ -78,6 +79,9 @@ struct tn_fuse {
 
 /* ---- fuse_reshape.c ---- */
 void tn_fuse_sink_reshapes(struct tn_pass *pass, struct tn_graph *graph);
+
+/* ---- fuse_scale.c ---- */
+void tn_fuse_sink_scales(struct tn_pass *pass, struct tn_graph *graph);
 
 /* ---- fuse_cost.c ---- */
 #define TN_MAX_MEMBERS 64

@@ -211,6 +211,60 @@ static void sink_behind(struct tn_pass *pass, struct tn_node *transpose) {
   replace(pass, &b, transpose, tn_transpose(&b, reshape->in[0], moved));
 }
 
+/* A slice of a dim that a reshape then takes apart is one of the first of the parts: *dims, of all of x, and
+ * what the slice takes of them.  False when parts would be cut. */
+static bool slice_of_parts(const struct tn_node *slice, const struct tn_node *reshape, tn_dim *dims,
+                           int64_t *starts, int64_t *sizes) {
+  const struct tn_type *x = &slice->in[0]->type, *from = &slice->out[0]->type, *to = &reshape->out[0]->type;
+  struct tn_ints start = tn_get_ints(slice, TN_SLICE_starts), step = tn_get_ints(slice, TN_SLICE_steps);
+  struct tn_block block[2 * TN_MAX_RANK];
+  int count = tn_reshape_blocks(from, to, block);
+  if (!tn_type_static(x) || !tn_type_static(to) || count < 0)
+    return false;
+  for (int d = 0; d < to->rank; d++) {
+    dims[d] = sizes[d] = to->dim[d];
+    starts[d] = 0;
+  }
+  for (int k = 0; k < count; k++)
+    for (int d = block[k].from[0]; d < block[k].from[1]; d++) {
+      int first = block[k].to[0];
+      int64_t parts = 1;
+      if (from->dim[d] == x->dim[d] && step.at[d] == 1)
+        continue;
+      while (first < block[k].to[1] && to->dim[first] == 1)
+        first++;
+      for (int i = first + 1; i < block[k].to[1]; i++)
+        parts *= to->dim[i];
+      if (step.at[d] != 1 || start.at[d] < 0 || tn_only_dim(from, block[k].from) != d ||
+          tn_only_dim(x, block[k].from) != d || first == block[k].to[1] || x->dim[d] % parts ||
+          start.at[d] % parts)
+        return false;
+      dims[first] = x->dim[d] / parts;
+      starts[first] = start.at[d] / parts;
+    }
+  return true;
+}
+
+/* reshape(slice(x)) -> slice(reshape(x)): a slice is read where it lies.  Returns the reshape that is there
+ * then. */
+static struct tn_node *sink_slice(struct tn_pass *pass, struct tn_node *reshape) {
+  struct tn_node *slice = tn_def_of(reshape->in[0], TN_SLICE);
+  int64_t starts[TN_MAX_RANK], sizes[TN_MAX_RANK], steps[TN_MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};
+  tn_dim dims[TN_MAX_RANK];
+  const struct tn_type *to = &reshape->out[0]->type;
+  if (!slice || slice->home != reshape->home || to->quant || slice->out[0]->type.quant ||
+      !tn_value_single_use(slice->out[0]) || tn_value_is_output(reshape->out[0]) ||
+      !slice_of_parts(slice, reshape, dims, starts, sizes))
+    return reshape;
+  struct tn_build b = tn_build_before(reshape);
+  struct tn_value *whole = tn_reshape(&b, slice->in[0], to->rank, dims);
+  tn_pass_replace(pass, reshape->out[0], tn_slice(&b, whole, starts, steps, sizes));
+  tn_node_remove(reshape);
+  tn_node_remove(slice);
+  pass->changes++;
+  return whole->def;
+}
+
 /* reshape(reshape(x)) -> reshape(x), or x. */
 static void join(struct tn_pass *pass, struct tn_node *reshape) {
   struct tn_node *first = tn_def_of(reshape->in[0], TN_RESHAPE);
@@ -237,6 +291,6 @@ void tn_fuse_sink_reshapes(struct tn_pass *pass, struct tn_graph *graph) {
     else if (node->op == TN_TRANSPOSE)
       sink_behind(pass, node);
     else if (node->op == TN_RESHAPE)
-      join(pass, node);
+      join(pass, sink_slice(pass, node));
   }
 }

@@ -55,11 +55,16 @@ void tn_onnx_attend_scores(struct tn_onnx_node *n, struct tn_onnx_attention *a) 
     tn_fail_now(module_of(n)->ctx);
   }
   enum tn_dtype dtype = a->dtype == TN_NONE ? wide_of(a->q->type.dtype) : a->dtype;
-  /* the scale goes to the query, which has fewer elements than the scores */
-  val q = a->scale == 1 ? a->q : mul(b, a->q, num(b, a->q, a->scale));
+  /* Halves are scaled before they are multiplied, so that the scores stay in range; others after, where it
+   * costs nothing. */
+  bool before = a->scale != 1 && a->q->type.dtype != TN_F32 && a->q->type.dtype != TN_F64;
+  val q = before ? mul(b, a->q, num(b, a->q, a->scale)) : a->q;
   val keys = tn_transpose(b, a->k, (int64_t[]){0, 1, 3, 2});
   val scores = tn_matmul(b, grouped(n, q, a->k), shared(n, keys, q->type.dim[1]));
-  a->scores = tn_cast(b, ungrouped(n, scores, a->q->type.dim[1], a->q->type.dim[2]), dtype);
+  scores = ungrouped(n, scores, a->q->type.dim[1], a->q->type.dim[2]);
+  if (!before && a->scale != 1)
+    scores = mul(b, scores, num(b, scores, a->scale));
+  a->scores = tn_cast(b, scores, dtype);
   a->capped = a->scores;
   if (a->softcap > 0) {
     val cap = num(b, a->scores, a->softcap);
