@@ -53,11 +53,14 @@ bool tn_onnx_op_fused_matmul(struct tn_onnx_node *n) {
   struct tn_build *b = n->b;
   val x = tn_onnx_need(n, 0, "A"), y = tn_onnx_need(n, 1, "B");
   double alpha = tn_onnx_float(n, "alpha", 1);
-  if (tn_onnx_int(n, "transBatchA", 0) || tn_onnx_int(n, "transBatchB", 0))
-    return tn_onnx_unsupported(n, "attributes transBatchA and transBatchB");
   if (x->type.rank < 2 || y->type.rank < 2)
     return tn_onnx_error(n, "expected operands of 2 dimensions or more; found %d and %d", x->type.rank,
                          y->type.rank);
+  /* a matrix's rows may be the first dim, before those of the batch */
+  if (tn_onnx_int(n, "transBatchA", 0))
+    x = tn_onnx_move_dim(b, x, 0, x->type.rank - 2);
+  if (tn_onnx_int(n, "transBatchB", 0))
+    y = tn_onnx_move_dim(b, y, 0, y->type.rank - 2);
   if (tn_onnx_int(n, "transA", 0))
     x = matrix_transposed(b, x);
   if (tn_onnx_int(n, "transB", 0))
