@@ -159,10 +159,11 @@ static int64_t chunk_steps(const struct tn_contraction *k, const struct tn_segme
 /* ---- operands ----------------------------------------------------------------------------------------------
  */
 
-void tn_copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn_cursor *at, struct tn_buf *buf,
-                     struct tn_expr *e, int count, struct tn_var *const *vars, const int64_t *strides) {
+static void copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn_cursor *at, struct tn_buf *buf,
+                         int64_t start, struct tn_expr *e, int count, struct tn_var *const *vars,
+                         const int64_t *strides) {
   struct tn_band copy = {.nest = n, .loops = count};
-  struct tn_expr *fresh[TN_MAX_REDUCE], *where = tn_ix(n, 0);
+  struct tn_expr *fresh[TN_MAX_REDUCE], *where = tn_ix(n, start);
   for (int i = 0; i < count; i++) {
     copy.loop[i] = tn_loop_var(n, vars[i]->name, vars[i]->extent);
     fresh[i] = tn_ex_var(n, copy.loop[i]);
@@ -174,6 +175,11 @@ void tn_copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn_cur
   copy.stores = store;
   tn_schedule_pointwise(t, &copy, at);
   follow(at);
+}
+
+void tn_copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn_cursor *at, struct tn_buf *buf,
+                     struct tn_expr *e, int count, struct tn_var *const *vars, const int64_t *strides) {
+  copy_operand(t, n, at, buf, 0, e, count, vars, strides);
 }
 
 /* Rows start in different cache sets. */
@@ -213,6 +219,12 @@ static struct tn_buf *stage_columns(struct tn_contraction *k, const struct piece
   struct tn_expr *column = tn_ix_add(n, p->panel_start, tn_ex_var(n, in));
   tn_copy_operand(k->t, n, at, buf, tn_ex_replace(n, k->columns, 1, &k->axis, &column), count + 1, loops,
                   strides);
+  int64_t rest = p->width - in->extent;
+  if (rest > 0 &&
+      tn_dtype_is_float(buf->dtype)) { /* what lies there may be subnormal, and cost a hundred cycles a step */
+    struct tn_var *all[2] = {tn_loop_var(n, "k", k->steps), tn_loop_var(n, "j", rest)};
+    copy_operand(k->t, n, at, buf, in->extent, tn_ex_float(n, buf->dtype, 0), 2, all, (int64_t[]){p->width, 1});
+  }
   return buf;
 }
 

@@ -126,3 +126,16 @@ bad 1 "i686.* is not supported; supported architectures" "$tenon" compile "$digi
 bad 1 "x86_64-apple-darwin is not supported: its objects are Mach-O" "$tenon" compile "$digits" -o x.o --target=x86_64-apple-darwin
 good "$tenon" compile "$digits" -o x.o --weights-section=.my_weights
 objdump -h x.o | grep -q ' \.my_weights ' || fail "--weights-section does not apply"
+
+# Columns that are copied to scratch end in zeros, whatever lay there: subnormal numbers would cost their traps.
+cat > columns.tir <<'IR'
+module "columns"
+graph(%q: f32[20,16], %k: f32[20,16]) {
+  %t = transpose(%k) {perm = [1, 0]} : f32[16,20]
+  %r = matmul(%q, %t) : f32[20,20]
+  return %r
+}
+IR
+fresh
+good "$tenon" compile columns.tir -o made/columns.nest --target=x86_64-linux-gnu --cpu=skylake-avx512
+grep -Eq '^ +columns\[.*\] = 0:f32 if lt\(l[0-9]+, 12\)' made/columns.nest || fail "no zeros follow the 20 columns"
