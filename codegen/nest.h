@@ -103,7 +103,8 @@ enum tn_st {
 };
 
 #define TN_MAX_REDUCE 10
-#define TN_CACHE_LINE 64 /* bytes */
+#define TN_CACHE_LINE 64   /* bytes */
+#define TN_PAGE_BYTES 4096 /* the smallest pages of the targets that have them */
 
 /* A hint of a reduction: every so many steps of its innermost loop, `lines` cache lines from buf[index] on are asked
  * for, to be in the second-level cache later.  The index may lie past the buffer's end. */

@@ -14,8 +14,7 @@
 #define MAX_TILE_ROWS 16
 #define MAX_TILE_VECTORS 8
 #define FAR_CYCLES_A_BYTE 0.005 /* what reading the columns from the second-level cache adds */
-#define PAGE_BYTES 4096
-#define SCALAR_INTEGERS 10 /* registers for integers on processors without vectors, addresses left out */
+#define SCALAR_INTEGERS 10      /* registers for integers on processors without vectors, addresses left out */
 
 /* ---- what there is to share --------------------------------------------------------------------------------
  */
@@ -179,7 +178,7 @@ static void choose_staging(struct tn_contraction *k) {
   for (int i = 0; i < r->reduce.count && known; i++)
     known = tn_ex_stride(k->columns->load.index, r->reduce.var[i], &along);
   along *= (int64_t)tn_dtype_size(k->columns->dtype); /* of the innermost loop */
-  k->stage_columns = !known || across != 1 || (blocks >= 3 && along >= PAGE_BYTES);
+  k->stage_columns = !known || across != 1 || (blocks >= 3 && along >= TN_PAGE_BYTES);
 }
 
 /* ---- building ----------------------------------------------------------------------------------------------

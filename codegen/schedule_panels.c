@@ -266,6 +266,24 @@ static bool big_panels(const struct tn_contraction *k, const struct piece *p) {
          p->packed->buf->count * (int64_t)tn_dtype_size(p->packed->buf->dtype) > k->t->l2_bytes / 4;
 }
 
+#define AHEAD_BYTES \
+  (2 * TN_PAGE_BYTES) /* processors that see a stream by themselves lose it where a page ends */
+#define AHEAD_ROWS 4  /* of a tile at least: beside fewer products the hints cost more than they save */
+
+/* One tile passes over the panel: it asks for what it will read itself a little later. */
+static struct tn_prefetch *own_panel(struct tn_contraction *k, const struct piece *p, int64_t line) {
+  struct tn_nest *n = k->n;
+  if (k->tile_rows[0] * k->tile_rows[1] < AHEAD_ROWS)
+    return NULL;
+  struct tn_prefetch *hint = TN_NEW(n->arena, struct tn_prefetch);
+  hint->buf = p->packed->buf;
+  hint->lines = (int)tn_ceil_div(p->width, line);
+  hint->every = p->width < line ? (int)(line / p->width) : 1;
+  hint->index = tn_ix_add(n, packed_panel(k, p), tn_ix_scale(n, p->step, p->width));
+  hint->index = tn_ix_offset(n, hint->index, AHEAD_BYTES / TN_CACHE_LINE * line);
+  return hint;
+}
+
 /* While the rows of a group pass over a chunk, each tile asks for its share of what follows it; tile: its
  * number. */
 static struct tn_prefetch *next_chunk(struct tn_contraction *k, const struct piece *p, const struct part *part,
@@ -273,8 +291,9 @@ static struct tn_prefetch *next_chunk(struct tn_contraction *k, const struct pie
   struct tn_nest *n = k->n;
   struct tn_buf *buf = p->packed->buf;
   int64_t line = TN_CACHE_LINE / (int64_t)tn_dtype_size(buf->dtype), chunk = part->steps * p->width;
-  /* without caches nothing comes earlier; one pass over all the core sees by itself */
-  if (!k->t->l2_bytes || chunk == buf->count || tiles_of_group(p) == 1)
+  if (tiles_of_group(p) == 1)
+    return k->t->l2_bytes ? own_panel(k, p, line) : NULL;
+  if (!k->t->l2_bytes || chunk == buf->count) /* without caches nothing comes earlier */
     return NULL;
   int64_t share = tn_ceil_div(tn_ceil_div(chunk, line), tiles_of_group(p));
   struct tn_prefetch *hint = TN_NEW(n->arena, struct tn_prefetch);

@@ -225,7 +225,7 @@ static void check_cut(struct fixture *f, struct tn_node *node, const char *part)
 
 /* Sums so long that their columns leave the nearer caches are cut; what follows is fetched. */
 EVAL_TEST(chunks) {
-  static const tn_dim sizes[][3] = {{19, 200, 40}, {30, 149, 60}, {2, 500, 33}, {16, 161, 64}};
+  static const tn_dim sizes[][3] = {{19, 200, 40}, {30, 149, 60}, {2, 500, 33}, {16, 161, 64}, {6, 300, 40}};
   for (size_t k = 0; k < TN_COUNT(sizes); k++) {
     const tn_dim *s = sizes[k];
     struct tn_value *x = small(f, TN_F32, SHAPE(s[0], s[1])), *y = small(f, TN_F32, SHAPE(s[1], s[2]));
@@ -237,8 +237,8 @@ EVAL_TEST(chunks) {
       check_cut(f, product->def, "local sums");
     struct tn_nest *n = lowered(f, product->def, true);
     tn_schedule(&targets[1], n);
-    if (s[0] <= 8) /* one pass over the columns */
-      assert_null(strstr(tn_nest_print(tn_ctx_arena(f->ctx), n), "prefetch"));
+    if (s[0] <= 8) /* one pass over the columns: rows that are few come as fast as the core asks by itself */
+      assert_int_equal(strstr(tn_nest_print(tn_ctx_arena(f->ctx), n), "prefetch") != NULL, s[0] >= 4);
   }
   for (int k = 0; k < 2; k++) {
     static const int64_t strides[][2] = {{1, 1}, {2, 2}};
