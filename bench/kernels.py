@@ -4,11 +4,11 @@ Runtime's time in the same run.
 
     bench/kernels.py [--tenon build/tenon] [--only TEXT,...] [--cpu haswell] [--no-peers] [--json FILE]
 
-The peak is measured by `tenon bench` beside each kernel (driver/peak.c: multiply-adds in registers with the target's
-widest vectors; bytes by level of memory); the share is of the median of all.  `kernel` is the operator's own time,
-`call` the whole model's, which for a convolution holds two changes of layout that a real model has at its ends only;
-the ratio compares calls.  All times are processor time and the least of several: what a
-kernel can do when nothing else runs; compare.py has medians.  The share is of multiply-adds, or of bytes where they
+The peak is measured by `tenon bench` between the passes over each kernel (driver/peak.c: multiply-adds in registers with
+the target's widest vectors; bytes by level of memory), since a core that computes clocks lower than one that comes from
+rest, whose burst is printed too; the share is of the peak beside the kernel.  `kernel` is the operator's own time, the
+median of its passes, `call` the whole model's, the least of several, which for a convolution holds two changes of layout
+that a real model has at its ends only; the ratio compares calls.  All times are processor time.  The share is of multiply-adds, or of bytes where they
 bind.  With --cpu the artifact and its peak are that processor's and peers are left out, since they would use all of
 this one.  Convolutions count direct operations, however they are computed.
 Needs NumPy, onnx and, for the comparison, onnxruntime from PyPI.
@@ -335,7 +335,7 @@ def cases():
 
 # ---- measuring -----------------------------------------------------------------------------------------------------
 
-def measure(case, options, folder, peak):
+def measure(case, options, folder, peak, burst):
     path = f"{folder}/model.onnx"
     named = case.write(path)
     row = {"group": case.group, "name": case.name, "op": case.op}
@@ -362,11 +362,12 @@ def measure(case, options, folder, peak):
         return {**row, "refused": peers.first_line(done.stderr)}
     facts = json.loads(done.stdout)
     peak.append(facts["peak_flops_per_s"])
+    burst.append(facts["burst_flops_per_s"])
     kernels = facts["kernels"]
     # what computes: not the changes of layout around it, but Winograd's transforms and all of its blocks
     main = [k for k in kernels if k["flops"]] if case.flops else kernels
     # the profiled kernel, or the whole call where that is less (the hook costs some tens of nanoseconds)
-    row["kernel_us"] = min(sum(k["min_us"] for k in main), row["call_us"], facts["min_us"])
+    row["kernel_us"] = min(sum(k["us"] for k in main), facts["median_us"])
     arithmetic = sum(k["flops"] for k in main) / facts["peak_flops_per_s"] * 1e6
     limit = sum(k["limit_us"] for k in main)
     if len(main) > 1 and case.flops:  # the transforms are not what was asked for
@@ -427,17 +428,17 @@ def main():
         return 0
     if not chosen:
         sys.exit(f"no shape has {options.only} in its name or group; --list shows them")
-    rows, peak = [], []
+    rows, peak, burst = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for case in chosen:
-            rows.append(measure(case, options, folder, peak))
+            rows.append(measure(case, options, folder, peak, burst))
             print(f"  {case.group}: {case.name}", file=sys.stderr, flush=True)
-    best = sorted(peak)[len(peak) // 2] if peak else 0
-    for row in rows:
-        if "gflops" in row and not row["by_bytes"]:
-            row["share"] = row["gflops"] * 1e9 / best
+    if not peak:
+        sys.exit("nothing was measured: " + "; ".join(f"{r['name']}: {r['refused']}" for r in rows))
+    best = sorted(peak)[len(peak) // 2]
     print(f"one core: {best * 1e-9:.1f} GFLOP/s float32 multiply-adds (median of {len(peak)} measurements, "
-          f"{min(peak) * 1e-9:.1f} to {max(peak) * 1e-9:.1f}){', ' + options.cpu if options.cpu else ''}")
+          f"{min(peak) * 1e-9:.1f} to {max(peak) * 1e-9:.1f}; from rest {max(burst) * 1e-9:.1f})"
+          f"{', ' + options.cpu if options.cpu else ''}")
     for group in dict.fromkeys(r["group"] for r in rows):
         print(f"\n{group}\n{HEADER}")
         for row in rows:
@@ -447,7 +448,8 @@ def main():
     print("\n".join(summary(rows)))
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({"peak_flops_per_s": best, "cpu": options.cpu, "rows": rows}, file, indent=1)
+            json.dump({"peak_flops_per_s": best, "burst_flops_per_s": max(burst), "cpu": options.cpu, "rows": rows}, file,
+                      indent=1)
     return 1 if any(r.get("wrong") for r in rows) else 0
 
 

@@ -274,9 +274,10 @@ def write_markdown(data, path):
         table = kernel_table(data, cpu)
         if table[1]:
             peak = data["kernels"][cpu]["peak_flops_per_s"] * 1e-9
+            burst = data["kernels"][cpu]["burst_flops_per_s"] * 1e-9
             out += [f"## {title}", "",
-                    f"One core's peak in this run: {peak:.0f} GFLOP/s float32 multiply-adds. `bench/kernels.py` prints a "
-                    "row a shape.", "", *markdown(table), ""]
+                    f"One core's peak between the passes of this run: {peak:.0f} GFLOP/s float32 multiply-adds, {burst:.0f} from "
+                    "rest. `bench/kernels.py` prints a row a shape.", "", *markdown(table), ""]
     odd = list(refusals(data))
     if odd:
         out += ["## Not compared", "", *markdown((["model", "who", "why"], [[n, w, y] for n, w, y in odd])), ""]

@@ -75,13 +75,23 @@ bool tn_codegen_emit(struct tn_codegen *cg, enum tn_emit_kind kind, struct tn_by
   return true;
 }
 
+/* The deepest calls: a run function, a kernel, with threads its share of a loop, a helper. */
+static int64_t stack_bytes(const struct tn_codegen *cg) {
+  int64_t total = 0;
+  for (int kind = 0; kind < TN_FRAMES; kind++) {
+    int64_t largest = 0;
+    for (int i = 0; i < cg->part_count; i++)
+      largest = cg->part[i].frame[kind] > largest ? cg->part[i].frame[kind] : largest;
+    total += kind == TN_FRAME_KERNEL && cg->target.threads > 1 ? 2 * largest : largest;
+  }
+  return total;
+}
+
 const struct tn_build_facts *tn_codegen_facts(struct tn_codegen *cg) {
   if (!cg->measured && make_object(cg)) {
     cg->measured = true;
     cg->facts.code_bytes = tn_object_code_bytes(cg);
-    for (int i = 0; i < cg->part_count; i++)
-      if (cg->part[i].stack_bytes > cg->facts.stack_bytes)
-        cg->facts.stack_bytes = cg->part[i].stack_bytes;
+    cg->facts.stack_bytes = stack_bytes(cg);
     if (cg->options.cache && tn_diag_count(cg->ctx, TN_ERROR) == 0)
       tn_cache_put(cg);
   }

@@ -31,13 +31,17 @@ void tn_weights_copy(const struct tn_weights *w, char *to);
 void tn_weights_move(struct tn_weights *w, char *to);
 #define TN_WEIGHT_ALIGN 64
 
+/* Functions by who calls them: the program, run functions, kernels. */
+enum tn_frame { TN_FRAME_RUN, TN_FRAME_KERNEL, TN_FRAME_HELPER, TN_FRAMES };
+
 /* A part of the program, which LLVM works on by itself: the run function and the data, or some of the kernels.
  */
 struct tn_part {
   LLVMContextRef c;
   LLVMModuleRef m;     /* NULL once it has become an object */
   int64_t work;        /* instructions of the kernels */
-  int64_t stack_bytes; /* largest frame */
+  const char *name;    /* that its functions' names begin with, and helpers' do not */
+  int64_t frame[TN_FRAMES]; /* the largest of each kind */
   LLVMMemoryBufferRef object;
   const char *bad; /* what went wrong, and LLVM's words */
   char message[512];
@@ -70,6 +74,12 @@ struct tn_codegen {
 
 /* llvm.c: the only file that knows LLVM's contexts, target machines and error conventions. */
 bool tn_llvm_open(struct tn_codegen *cg); /* resolves the target */
+/* Reports what LLVM could not do and takes its message; false. */
+bool tn_llvm_failed(struct tn_codegen *cg, const char *doing, char *message);
+bool tn_has_prefix(const char *text, const char *prefix);
+/* target.c: the triple, cpu and features that the options mean; then what the processor has. */
+void tn_target_resolve(struct tn_codegen *cg);
+bool tn_target_probe(struct tn_codegen *cg, LLVMTargetMachineRef machine);
 /* Empty modules for the program, in place of those there are: one, or some for the kernels beside it. */
 void tn_llvm_modules(struct tn_codegen *cg, int count);
 struct tn_part *tn_llvm_least_part(struct tn_codegen *cg); /* for the next kernel */

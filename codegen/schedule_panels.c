@@ -266,9 +266,10 @@ static bool big_panels(const struct tn_contraction *k, const struct piece *p) {
          p->packed->buf->count * (int64_t)tn_dtype_size(p->packed->buf->dtype) > k->t->l2_bytes / 4;
 }
 
-#define AHEAD_BYTES \
-  (2 * TN_PAGE_BYTES) /* processors that see a stream by themselves lose it where a page ends */
-#define AHEAD_ROWS 4  /* of a tile at least: beside fewer products the hints cost more than they save */
+/* Processors that see a stream by themselves lose it where a page ends.  Beside the products of
+ * fewer rows the hints cost more than they save. */
+#define AHEAD_BYTES (2 * TN_PAGE_BYTES)
+#define AHEAD_ROWS 4
 
 /* One tile passes over the panel: it asks for what it will read itself a little later. */
 static struct tn_prefetch *own_panel(struct tn_contraction *k, const struct piece *p, int64_t line) {

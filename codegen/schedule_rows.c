@@ -289,9 +289,7 @@ static void build_tiles(const struct tn_target *t, const struct tn_stmt *list, s
 #define MOST_BLOCK_ROWS 32
 #define MOST_LONG_BLOCK_ROWS 96 /* of rows that come in blocks of columns, which no near cache keeps */
 #define FAR_SCRATCH_CYCLES 0.1  /* of a byte of a row that the nearest cache has no room for */
-#define FAR_COLUMNS_CYCLES                                                           \
-  0.3 /* of a byte of what a product reads for all rows, from beyond the near caches \
-       */
+#define FAR_COLUMNS_CYCLES 0.3  /* of a byte that a product reads for all rows from beyond the near caches */
 
 /* A loop over columns around one product, with what ends it. */
 static bool is_product(const struct tn_stmt *s) {

@@ -194,9 +194,13 @@ bool tn_run_foreign(tn_ctx *ctx, const struct tn_options *o, struct tn_built *bu
 #define TN_LEVELS 5
 struct tn_peak {
   double flops;                            /* float32 operations a second; a multiply-add is two */
+  double burst;                            /* the same at its best, from rest */
   double read[TN_LEVELS], copy[TN_LEVELS]; /* bytes a second; a byte copied counts twice */
 };
+/* flops is burst until somebody knows better. */
 void tn_peak_measure(tn_ctx *ctx, const struct tn_target *target, struct tn_peak *peak);
+/* One measurement of the multiply-adds, 0.2 ms: at the clock that the core has now. */
+double tn_peak_multiply_adds(const struct tn_target *target);
 /* The least seconds that a kernel's calls can take, by arithmetic or by memory, whichever binds.  weight_bytes:
  * of the whole model. */
 double tn_peak_seconds(const struct tn_peak *peak, const struct tn_build_kernel *kernel, int64_t weight_bytes);

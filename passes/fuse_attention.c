@@ -8,11 +8,9 @@
  * 2018; Dao et al., "FlashAttention", 2022). */
 #include "passes/fuse.h"
 
-#define LEAST_LONG_ROW                                                                                  \
-  1024                /* elements: shorter rows stay near the core beside what they are multiplied with \
-                       */
-#define BLOCK 128     /* elements of a long row at a time, about */
-#define MOST_STEPS 16 /* elementwise nodes from a product to its softmax */
+#define LEAST_LONG_ROW 1024 /* elements: shorter rows stay near the core beside their product's operand */
+#define BLOCK 128           /* elements of a long row at a time, about */
+#define MOST_STEPS 16       /* elementwise nodes from a product to its softmax */
 
 /* ---- the softmax ---------------------------------------------------------------------------------------- */
 
