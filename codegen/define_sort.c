@@ -1,17 +1,20 @@
 /* topk: the k best along an axis, best first, ties in order of position.
  *
  * Elements are compared as integers, their keys: the better, the greater.  What is best is found in three
- * steps, of which the first two are loops that a schedule gives lanes:
+ * steps, of which the first two are loops that a schedule gives lanes.
  *
- *  1. A bound that no more than the k best and a few others reach.  The elements are dealt to groups, in turn;
- * at least k elements reach the k-th best of the groups' best.  Where there are too few elements for that, the
- *     bound is the k-th best key itself.  It is found bit by bit, counting the keys that reach what it may be.
- *  2. Blocks of elements of which none reaches the bound are passed over.  Of the others the positions of those
- *     that do are noted, without a branch; when there is no room for another block, step 3 is done, and what is
- *     not among the best so far leaves the bound behind.
- *  3. What was noted is sorted.  A few: by insertion into the best so far.  Many: by their keys' bytes, the
- * lowest first, in passes that keep the order of equal ones (Knuth, The Art of Computer Programming, vol.
- * 3, 5.2.5).
+ * First a bound that no more than the k best and a few others reach.  The elements are dealt to groups, in
+ * turn; at least k elements reach the k-th best of the groups' best.  Where there are too few elements for
+ * that, the bound is the k-th best key itself.  It is found bit by bit, counting the keys that reach what it
+ * may be.
+ *
+ * Then blocks of elements of which none reaches the bound are passed over.  Of the others the positions of
+ * those that do are noted, without a branch; when there is no room for another block, the third step is done,
+ * and what is not among the best so far leaves the bound behind.
+ *
+ * Last, what was noted is sorted.  A few: by insertion into the best so far.  Many: by their keys' bytes, the
+ * lowest first, in passes that keep the order of equal ones (Knuth, "The Art of Computer Programming", volume
+ * 3, section 5.2.5).
  *
  * The scratch is of the size of k, unless most of the elements are asked for. */
 #include "codegen/define.h"

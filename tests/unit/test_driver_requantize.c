@@ -1,7 +1,7 @@
 /* Requantization has the bits of its definition: quotients by constants for every mantissa of the dividend, and
  * conversions to 8 and 16 bits with ties, odd and even zero points and saturation. */
 #include "unit/codegen_random.h"
-#include "driver/driver.h"
+#include "unit/run_compiled.h"
 
 #include <math.h>
 
@@ -29,15 +29,7 @@ static bool run_job(void *user) {
     v = tn_cast(&b, v, j->to);
   }
   tn_graph_output(m->main, v);
-  struct tn_pass_options p = {.level = 3};
-  struct tn_target_options t = {.opt = 3, .threads = 1};
-  struct tn_codegen *cg = tn_run_passes(m, &p) ? tn_codegen(m, &t, (struct tn_hash){0}) : NULL;
-  if (!cg)
-    tn_fail_now(j->ctx);
-  void *arena = tn_alloc_raw(tn_ctx_arena(j->ctx), (size_t)tn_codegen_facts(cg)->arena_bytes + 64, 64);
-  tn_run_function *run = tn_codegen_load(cg, NULL);
-  assert_non_null(run);
-  assert_int_equal(run((const void *[]){j->x}, (void *[]){j->out}, arena), 0);
+  run_compiled(j->ctx, m, NULL, (const void *[]){j->x}, (void *[]){j->out});
   return true;
 }
 

@@ -1,8 +1,6 @@
 /* topk as compiled, for this processor and for some with fewer vectors, against a plain sort: every way of
  * selecting, with ties, nans, infinities, zeros of both signs, data in order, every width of element. */
-#include "unit/codegen_eval.h"
-#include "codegen/codegen.h"
-#include "driver/driver.h"
+#include "unit/run_compiled.h"
 
 enum data { FEW_VALUES, RANDOM, RISING, FALLING, EQUAL, EXTREME, DATA_COUNT };
 
@@ -33,17 +31,9 @@ static bool run_job(void *user) {
     tn_fail_now(j->ctx);
   tn_graph_output(m->main, node->out[0]);
   tn_graph_output(m->main, node->out[1]);
-  struct tn_pass_options p = {.level = 3};
-  struct tn_target_options t = {.opt = 3, .threads = 1, .cpu = j->cpu};
-  struct tn_codegen *cg = tn_run_passes(m, &p) ? tn_codegen(m, &t, (struct tn_hash){0}) : NULL;
-  if (!cg)
-    tn_fail_now(j->ctx);
-  void *arena = tn_alloc_raw(tn_ctx_arena(j->ctx), (size_t)tn_codegen_facts(cg)->arena_bytes + 64, 64);
-  tn_run_function *run = tn_codegen_load(cg, NULL);
-  assert_non_null(run);
   int64_t count = j->rows * j->k * j->behind;
   void *values = tn_alloc(tn_ctx_arena(j->ctx), (size_t)count * 8 + 1);
-  assert_int_equal(run((const void *[]){j->x}, (void *[]){values, j->indices}, arena), 0);
+  run_compiled(j->ctx, m, j->cpu, (const void *[]){j->x}, (void *[]){values, j->indices});
   struct tn_tensor found = {.type = tn_type_make(j->dtype, 1, &count), .data = values};
   for (int64_t i = 0; i < count; i++)
     j->values[i] = tn_tensor_float(&found, i);
