@@ -129,15 +129,31 @@ bool tn_onnx_op_topk(struct tn_onnx_node *n) {
 
 /* ---- running -------------------------------------------------------------------------------------------- */
 
-/* CumSum, CumProd; arg: TN_SCAN_SUM or TN_SCAN_PROD. */
+/* Each element moved on by one place along the axis, or back; the identity of the sum or product comes in. */
+static val moved_on(struct tn_onnx_node *n, val x, int axis, bool back, bool sum) {
+  int64_t before[TN_MAX_RANK] = {0}, after[TN_MAX_RANK] = {0};
+  enum tn_dtype dtype = x->type.dtype;
+  before[axis] = back ? -1 : 1;
+  after[axis] = back ? 1 : -1;
+  val one = tn_dtype_is_float(dtype) ? tn_const_float(n->b, dtype, 1) : tn_const_int(n->b, dtype, 1);
+  return tn_pad(n->b, x, before, after, sum ? NULL : one);
+}
+
+/* CumSum, CumProd; arg: TN_SCAN_SUM or TN_SCAN_PROD.  What leaves an element's own out is that of the elements
+ * moved on by one, whose running sum goes in lanes. */
 bool tn_onnx_op_cumulative(struct tn_onnx_node *n) {
   val x = tn_onnx_need(n, 0, "x");
   bool sum = n->arg == TN_SCAN_SUM;
   int axis = tn_onnx_check_axis(n, "axis", tn_onnx_const_int(n, 1, "axis"), x->type.rank);
+  bool exclusive = tn_onnx_int(n, "exclusive", 0) != 0, reverse = tn_onnx_int(n, "reverse", 0) != 0;
+  if (exclusive && tn_dim_static(x->type.dim[axis]) && x->type.dim[axis] > 1) {
+    x = moved_on(n, x, axis, reverse, sum);
+    exclusive = false;
+  }
   struct tn_node *node = tn_node_make(n->b, (enum tn_op)n->arg, 1, &x, 1);
   tn_set_int(node, sum ? TN_SCAN_SUM_axis : TN_SCAN_PROD_axis, axis);
-  tn_set_int(node, sum ? TN_SCAN_SUM_exclusive : TN_SCAN_PROD_exclusive, tn_onnx_int(n, "exclusive", 0) != 0);
-  tn_set_int(node, sum ? TN_SCAN_SUM_reverse : TN_SCAN_PROD_reverse, tn_onnx_int(n, "reverse", 0) != 0);
+  tn_set_int(node, sum ? TN_SCAN_SUM_exclusive : TN_SCAN_PROD_exclusive, exclusive);
+  tn_set_int(node, sum ? TN_SCAN_SUM_reverse : TN_SCAN_PROD_reverse, reverse);
   if (!tn_finish(n->b, node))
     return false;
   n->out[0] = node->out[0];
