@@ -369,8 +369,7 @@ static void store_box(struct tn_lower *l, struct tn_cursor *c, struct tn_value *
   for (int d = 0; d < rank; d++)
     at[d] = tn_ix_offset(l->nest, idx[d], offset[d]);
   tn_result(l, &in, out, at, element ? element : tn_element(l, source, idx), NULL);
-  while (*c->end) /* the loops were appended through `in` when there are none */
-    c->end = &(*c->end)->next;
+  tn_st_follow(c); /* the loops were appended through `in` when there are none */
 }
 
 /* A concat that is stored is stored operand by operand: no selects, whole rows. */
@@ -447,8 +446,7 @@ static void lower_pointwise(struct tn_lower *l, int count, struct tn_value *cons
       i++;
       tn_result(l, &in, outs[i], idx, tn_element(l, outs[i], idx), NULL);
     }
-    while (*c.end)
-      c.end = &(*c.end)->next;
+    tn_st_follow(&c);
   }
 }
 

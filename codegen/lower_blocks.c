@@ -54,11 +54,6 @@ static void store(struct blocks *b, struct tn_cursor *c, struct tn_buf *buf, str
   tn_st_store(c, buf, tn_ix(b->l->nest, 0), value, NULL);
 }
 
-static void follow(struct tn_cursor *c) {
-  while (*c->end)
-    c->end = &(*c->end)->next;
-}
-
 /* A serial loop, its position in *at. */
 static struct tn_cursor loop(struct tn_cursor *c, int64_t extent, struct tn_expr **at) {
   struct tn_nest *n = c->nest;
@@ -89,7 +84,7 @@ static void lower_block(struct blocks *b, struct tn_cursor *c, struct tn_expr *s
   const struct tn_node *before = tn_row_product(l, b->x);
   struct tn_expr *element = tn_row_reduce(l, &in, before, idx);
   tn_st_store(&in, b->scores, at, tn_element_over(l, b->x, idx, before->out[0], element), NULL);
-  follow(c);
+  tn_st_follow(c);
 
   struct tn_expr *most =
       tn_st_let(c, "m", tn_ex_binary(n, TN_MAX, load(b, b->most), combine(b, c, TN_MAX, count)));
@@ -99,7 +94,7 @@ static void lower_block(struct blocks *b, struct tn_cursor *c, struct tn_expr *s
   struct tn_expr *weight = tn_ex_load(n, b->scores, at, NULL);
   weight = tn_ex_unary(n, TN_EXP, tn_ex_binary(n, TN_SUB, weight, most));
   tn_st_store(&in, b->scores, at, weight, NULL);
-  follow(c);
+  tn_st_follow(c);
   struct tn_expr *sum = combine(b, c, TN_ADD, count);
   store(b, c, b->sum,
         tn_ex_binary(n, TN_ADD, tn_ex_binary(n, TN_MUL, load(b, b->sum), load(b, b->scale)), sum));
@@ -107,7 +102,7 @@ static void lower_block(struct blocks *b, struct tn_cursor *c, struct tn_expr *s
     in = loop(c, count, &at);
     weight = tn_ex_cast(n, tn_ex_load(n, b->scores, at, NULL), b->weights->dtype);
     tn_st_store(&in, b->weights, at, weight, NULL);
-    follow(c);
+    tn_st_follow(c);
   }
 
   tn_stage(l, b->product->in[0], b->first, b->row, NULL, b->weights, start);
@@ -120,7 +115,7 @@ static void lower_block(struct blocks *b, struct tn_cursor *c, struct tn_expr *s
   struct tn_expr *total = tn_ex_binary(n, TN_MUL, tn_ex_load(n, b->total, at, NULL),
                                        tn_ex_cast(n, load(b, b->scale), b->total->dtype));
   tn_st_store(&in, b->total, at, tn_ex_binary(n, TN_ADD, total, sum), NULL);
-  follow(c);
+  tn_st_follow(c);
 }
 
 /* The result's row: what ends the product, over total / sum; a transpose is the place where it goes. */
@@ -146,7 +141,7 @@ static void store_result(struct blocks *b, struct tn_cursor *c, struct tn_value 
   for (int d = 0; d < value->type.rank; d++)
     to[d] = idx[move ? tn_get_ints(move, TN_TRANSPOSE_perm).at[d] : d];
   tn_result(l, &in, out, to, element, NULL);
-  follow(c);
+  tn_st_follow(c);
 }
 
 void tn_lower_blocks(struct tn_lower *l, struct tn_node *kernel, struct tn_cursor *c, int first,
@@ -182,11 +177,11 @@ void tn_lower_blocks(struct tn_lower *l, struct tn_node *kernel, struct tn_curso
   store(&b, c, b.sum, zero(&b, b.sum));
   struct tn_cursor in = loop(c, b.total->count, &at);
   tn_st_store(&in, b.total, at, zero(&b, b.total), NULL);
-  follow(c);
+  tn_st_follow(c);
   if (whole) {
     in = loop(c, whole, &at);
     lower_block(&b, &in, tn_ix_scale(n, at, block), block);
-    follow(c);
+    tn_st_follow(c);
   }
   if (last)
     lower_block(&b, c, tn_ix(n, whole * block), last);

@@ -218,6 +218,7 @@ struct tn_cursor {
   struct tn_stmt **end;
 };
 struct tn_cursor tn_at_body(struct tn_nest *n); /* after the last statement of the nest */
+void tn_st_follow(struct tn_cursor *c); /* moves it behind what was appended through copies of it */
 struct tn_cursor tn_st_loop(struct tn_cursor *c, struct tn_var *var, enum tn_loop_kind kind); /* cursor in the body */
 struct tn_stmt *tn_st_reduce(struct tn_cursor *c, struct tn_var *acc, enum tn_op combine, struct tn_expr *init,
                              int count, struct tn_var *const *vars, struct tn_expr *term);

@@ -481,8 +481,7 @@ void tn_schedule_list(const struct tn_target *t, struct tn_stmt *list, struct tn
       schedule_inside(t, c->nest, first);
       *c->end = first;
     }
-    while (*c->end)
-      c->end = &(*c->end)->next;
+    tn_st_follow(c);
   }
 }
 

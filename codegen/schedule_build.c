@@ -190,8 +190,7 @@ void tn_build_band(const struct tn_target *t, const struct tn_band *b, struct tn
     tn_st_store(&at, s->store.buf, tn_ex_replace(n, s->store.index, count, vars, values), value,
                 tn_ex_and(n, where, guard));
   }
-  while (*c->end)
-    c->end = &(*c->end)->next;
+  tn_st_follow(c);
 }
 
 /* ---- a register tile ---------------------------------------------------------------------------------------

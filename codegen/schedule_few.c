@@ -185,8 +185,7 @@ static void build_rows(struct few *k, struct tn_cursor *at, struct tn_expr *stre
       p.across = x ? (int)p.columns : k->tile_columns;
       if (p.count && p.columns)
         build_piece(k, *at, &p, stretch, scratch);
-      while (*at->end)
-        at->end = &(*at->end)->next;
+      tn_st_follow(at);
     }
 }
 
@@ -211,8 +210,7 @@ static void build_stores(struct few *k, struct tn_cursor *at, struct tn_expr *st
                 tn_ex_replace(n, s->store.value, count, var, value),
                 s->store.guard ? tn_ex_replace(n, s->store.guard, count, var, value) : NULL);
   tn_schedule_band(k->t, &out, at);
-  while (*at->end)
-    at->end = &(*at->end)->next;
+  tn_st_follow(at);
 }
 
 static bool stores_only_sums(const struct tn_band *b) {
@@ -249,8 +247,7 @@ bool tn_build_few_columns(const struct tn_target *t, struct tn_band *b, struct t
     build_rows(&k, &at, start, stretch, scratch);
     if (scratch)
       build_stores(&k, &at, start, stretch, scratch);
-    while (*c->end)
-      c->end = &(*c->end)->next;
+    tn_st_follow(c);
     first += whole * stretch;
   }
   return true;

@@ -39,8 +39,7 @@ static struct tn_buf *widened_copy(const struct tn_target *t, struct tn_nest *n,
   tn_st_store(&aside, buf, i, tn_ex_cast(n, tn_ex_load(n, from, i, NULL), TN_F32), NULL);
   copy.stores = store;
   tn_schedule_pointwise(t, &copy, c);
-  while (*c->end)
-    c->end = &(*c->end)->next;
+  tn_st_follow(c);
   return buf;
 }
 

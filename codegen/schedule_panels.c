@@ -50,11 +50,6 @@ static struct tn_expr *placed(struct tn_contraction *k, const struct piece *p, s
   return e ? tn_ex_replace(k->n, e, p->count, p->var, p->value) : NULL;
 }
 
-static void follow(struct tn_cursor *c) {
-  while (*c->end)
-    c->end = &(*c->end)->next;
-}
-
 /* ---- rows --------------------------------------------------------------------------------------------------
  */
 
@@ -174,7 +169,7 @@ static void copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn
   tn_st_store(&aside, buf, where, tn_ex_replace(n, e, count, vars, fresh), NULL);
   copy.stores = store;
   tn_schedule_pointwise(t, &copy, at);
-  follow(at);
+  tn_st_follow(at);
 }
 
 void tn_copy_operand(const struct tn_target *t, struct tn_nest *n, struct tn_cursor *at, struct tn_buf *buf,
@@ -388,9 +383,9 @@ static void build_part(struct tn_contraction *k, struct piece *p, struct tn_curs
       p->count = count;
       open_cut(k, p, inner, outer);
       build_tiles(k, p, at, part, w, &tiles);
-      follow(&at);
+      tn_st_follow(&at);
     }
-  follow(c);
+  tn_st_follow(c);
 }
 
 /* The sum, whole or in parts: the sums so far wait in a buffer, zero at first. */
@@ -445,7 +440,7 @@ static void build_piece(struct tn_contraction *k, struct tn_cursor *c, struct pi
     at = tn_enter_loop(&at, p->panel, TN_LOOP_SERIAL);
   p->columns = k->stage_columns && !p->packed ? stage_columns(k, p, &at) : NULL;
   build_sum(k, p, &at);
-  follow(c);
+  tn_st_follow(c);
 }
 
 /* Columns in place: a panel that stays in the nearest cache while all rows pass, where all columns would not,

@@ -115,8 +115,7 @@ struct tn_band tn_with_loops(const struct tn_band *b, int i, struct tn_expr *at,
 
 static void schedule_piece(const struct tn_target *t, struct tn_band piece, struct tn_cursor *c) {
   tn_schedule_band(t, &piece, c);
-  while (*c->end)
-    c->end = &(*c->end)->next;
+  tn_st_follow(c);
 }
 
 /* The band with `count` iterations of loop `i` from `first` on. */

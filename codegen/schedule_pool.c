@@ -130,11 +130,9 @@ static void build_two(const struct tn_target *t, const struct tn_band *b, struct
     inner = tn_enter_loop(&inner, block, TN_LOOP_SERIAL);
     split(&piece, around, &two);
     tn_schedule_band(t, &two.sums, &inner);
-    while (*inner.end)
-      inner.end = &(*inner.end)->next;
+    tn_st_follow(&inner);
     tn_schedule_band(t, &two.pool, &inner);
-    while (*c->end)
-      c->end = &(*c->end)->next;
+    tn_st_follow(c);
     start += block->extent * size;
   }
 }

@@ -90,8 +90,7 @@ void tn_build_lanes_over_reduction(const struct tn_target *t, struct tn_band *b,
       tn_st_store(&at, s->store.buf, tn_ex_replace(n, s->store.index, count, &row_axis, &position),
                   tn_ex_replace(n, s->store.value, count, &row_axis, &position),
                   s->store.guard ? tn_ex_replace(n, s->store.guard, count, &row_axis, &position) : NULL);
-    while (*c->end)
-      c->end = &(*c->end)->next;
+    tn_st_follow(c);
     start += blocks * tile;
   }
 }

@@ -18,11 +18,6 @@
  *   for each block { for each block of columns { for its rows: scores; softmax so far; result so far } } */
 #include "codegen/schedule.h"
 
-static void follow(struct tn_cursor *c) {
-  while (*c->end)
-    c->end = &(*c->end)->next;
-}
-
 /* ---- what the statements do ---------------------------------------------------------------------------- */
 
 static bool simple_list(const struct tn_stmt *list) {
@@ -223,7 +218,7 @@ static void build_across(const struct tn_target *t, struct tn_stmt *list, struct
       }
     }
     *at.end = body;
-    follow(c);
+    tn_st_follow(c);
   }
 }
 
@@ -281,7 +276,7 @@ static void build_tiles(const struct tn_target *t, const struct tn_stmt *list, s
   position = tn_ix_add(n, position, place);
   struct tn_stmt *body = row_list(m, list, tn_ix_add(n, position, first), slot ? slot : place);
   tn_schedule_list(t, body, &at, (int)tile);
-  follow(c);
+  tn_st_follow(c);
 }
 
 /* ---- rows in blocks ------------------------------------------------------------------------------------ */
@@ -480,7 +475,7 @@ static void build_parts(const struct tn_target *t, struct tn_stmt *list, struct 
     if (goes_on(part)) {
       struct tn_cursor in = tn_enter_loop(c, part->loop.var, TN_LOOP_SERIAL);
       build_parts(t, part->loop.body, m, first, rows, &in);
-      follow(c);
+      tn_st_follow(c);
     } else if (is_product(part)) {
       struct tn_var *in_block = tn_loop_var(n, "i", rows);
       struct tn_expr *i = rows > 1 ? tn_ex_var(n, in_block) : tn_ix(n, 0);
@@ -509,7 +504,7 @@ static void build_blocks(const struct tn_target *t, struct tn_stmt *list, struct
   struct tn_cursor at = tn_enter_loop(c, block, TN_LOOP_SERIAL);
   struct tn_expr *first = whole > 1 ? tn_ix_scale(n, tn_ex_var(n, block), rows) : tn_ix(n, 0);
   build_parts(t, list, m, tn_ix_offset(n, first, start), rows, &at);
-  follow(c);
+  tn_st_follow(c);
 }
 
 static void build_products(const struct tn_target *t, struct tn_stmt *list, struct move *m,
@@ -542,11 +537,11 @@ static void build_products(const struct tn_target *t, struct tn_stmt *list, stru
     int64_t whole = (all - start) / rows;
     struct tn_cursor at = enter_loops(&outer, loop + around, loops - 1 - around);
     build_blocks(t, list, m, start, whole, rows, &at);
-    follow(&outer);
+    tn_st_follow(&outer);
     start += whole * rows;
   }
   tn_use_row_room(m->n, *built, m->stored->count, m->room);
-  follow(c);
+  tn_st_follow(c);
 }
 
 /* ---- entry --------------------------------------------------------------------------------------------- */
@@ -589,7 +584,7 @@ bool tn_schedule_rows(const struct tn_target *t, struct tn_stmt *first, struct t
     int64_t whole = (row->extent - start) / tile;
     struct tn_cursor at = enter_loops(c, loop, loops - 1);
     build_tiles(t, s, &move, tn_ix(n, start), whole, tile, NULL, &at);
-    follow(c);
+    tn_st_follow(c);
     start += whole * tile;
   }
   tn_use_row_room(n, *built, stored.count, move.room);

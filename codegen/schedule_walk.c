@@ -137,8 +137,7 @@ bool tn_schedule_walk(const struct tn_target *t, struct tn_stmt *first, struct t
     struct tn_expr *guard =
         seg->masked ? tn_ex_binary(n, TN_LT, where, tn_ix(n, seg->start + seg->extent)) : NULL;
     tn_copy_body(&at, b.stores, axis, where, lane, guard);
-    while (*c->end)
-      c->end = &(*c->end)->next;
+    tn_st_follow(c);
   }
   return true;
 }

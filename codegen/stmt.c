@@ -34,18 +34,21 @@ struct tn_buf *tn_nest_local(struct tn_nest *n, const char *name, enum tn_dtype 
   return b;
 }
 
+void tn_st_follow(struct tn_cursor *c) {
+  while (*c->end)
+    c->end = &(*c->end)->next;
+}
+
 struct tn_cursor tn_at_body(struct tn_nest *n) {
-  struct tn_stmt **end = &n->body;
-  while (*end)
-    end = &(*end)->next;
-  return (struct tn_cursor){n, end};
+  struct tn_cursor c = {n, &n->body};
+  tn_st_follow(&c);
+  return c;
 }
 
 static struct tn_stmt *append(struct tn_cursor *c, enum tn_st kind) {
   struct tn_stmt *s = TN_NEW(c->nest->arena, struct tn_stmt);
   s->kind = kind;
-  while (*c->end) /* statements may have been added through a copy of the cursor */
-    c->end = &(*c->end)->next;
+  tn_st_follow(c);
   *c->end = s;
   c->end = &s->next;
   return s;

@@ -80,9 +80,13 @@ static unsigned density(void) {
   return text && atoi(text) > 0 ? (unsigned)atoi(text) : 1;
 }
 
+static size_t tried; /* functions of TENON_MATH_ONLY's name */
+
 static bool wanted(const char *name) {
   const char *only = getenv("TENON_MATH_ONLY");
-  return !only || strcmp(only, name) == 0;
+  bool yes = !only || strcmp(only, name) == 0;
+  tried += yes;
+  return yes;
 }
 
 static void judge_unary(const struct variant *v, uint32_t stride, size_t count) {
@@ -302,5 +306,10 @@ int main(void) {
       cmocka_unit_test(test_f32_soft),  cmocka_unit_test(test_f32_picks), cmocka_unit_test(test_f64_fused),
       cmocka_unit_test(test_f64_plain), cmocka_unit_test(test_f64_soft),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  int failures = cmocka_run_group_tests(tests, NULL, NULL);
+  if (failures == 0 && tried == 0) {
+    fprintf(stderr, "TENON_MATH_ONLY names no function: %s\n", getenv("TENON_MATH_ONLY"));
+    return 1;
+  }
+  return failures;
 }
